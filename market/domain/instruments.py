@@ -1,0 +1,125 @@
+"""Instrument rules and the rounding that everything leaving the system passes through.
+
+Inside the system prices are whole ticks and quantities whole lots (`int`); `Decimal` stands at the
+edges. A price or quantity reaches an exchange, a file or a page only through an `Instrument`.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+import msgspec
+
+
+class BadQuantity(ValueError):
+    """The caller must choose another quantity or price; the text says which rule it breaks."""
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Trading rules of one USDT linear perpetual, as the venue states them.
+
+    `tick_size` and `qty_step` are positive; the quantity limits are multiples of `qty_step`.
+    `index` is the symbol's place in the run's symbol table (see `EventChunk.symbol`).
+    """
+
+    symbol: str
+    tick_size: Decimal
+    qty_step: Decimal
+    min_qty: Decimal
+    max_qty: Decimal
+    max_market_qty: Decimal
+    min_notional: Decimal
+    min_price: Decimal
+    max_price: Decimal
+    min_leverage: Decimal
+    max_leverage: Decimal
+    leverage_step: Decimal
+    price_scale: int
+    funding_interval_min: int
+    base_coin: str
+    quote_coin: str = "USDT"
+    status: str = "Trading"
+
+    def price_to_ticks(self, price: Decimal) -> int:
+        """Whole ticks of an on-grid price; a price between ticks is an error, not a guess."""
+        ticks = price / self.tick_size
+        if ticks != ticks.to_integral_value():
+            raise BadQuantity(
+                f"{self.symbol}: price {price} is not a multiple of tick size {self.tick_size}"
+            )
+        return int(ticks)
+
+    def qty_to_lots(self, qty: Decimal) -> int:
+        """Whole lots of an on-grid quantity in base coin."""
+        lots = qty / self.qty_step
+        if lots != lots.to_integral_value():
+            raise BadQuantity(
+                f"{self.symbol}: quantity {qty} is not a multiple of step {self.qty_step}"
+            )
+        return int(lots)
+
+    def ticks_to_price(self, ticks: int) -> Decimal:
+        return self.tick_size * ticks
+
+    def lots_to_qty(self, lots: int) -> Decimal:
+        return self.qty_step * lots
+
+    def round_price_down(self, price: float | Decimal) -> int:
+        """Ticks of the nearest on-grid price at or below `price`."""
+        return _whole(
+            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
+            ROUND_FLOOR,
+        )
+
+    def round_price_up(self, price: float | Decimal) -> int:
+        """Ticks of the nearest on-grid price at or above `price`."""
+        return _whole(
+            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
+            ROUND_CEILING,
+        )
+
+    def round_price_nearest(self, price: float | Decimal) -> int:
+        return _whole(
+            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
+            ROUND_HALF_EVEN,
+        )
+
+    def round_qty_down(self, qty: float | Decimal) -> int:
+        """Lots that fit into `qty`; rounding up would risk more than was sized."""
+        return _whole(
+            Decimal(repr(qty) if isinstance(qty, float) else qty) / self.qty_step, ROUND_FLOOR
+        )
+
+    def format_price(self, ticks: int) -> str:
+        """The venue's text for a price: on the tick grid, padded to the price scale."""
+        return f"{self.ticks_to_price(ticks):.{self.price_scale}f}"
+
+    def format_qty(self, lots: int) -> str:
+        """The venue's text for a quantity: on the lot grid, no exponent."""
+        return f"{self.lots_to_qty(lots):f}"
+
+    def notional(self, ticks: int, lots: int) -> Decimal:
+        """Value in quote coin of `lots` at `ticks`."""
+        return self.ticks_to_price(ticks) * self.lots_to_qty(lots)
+
+    def refusals(self, ticks: int, lots: int, *, is_market: bool, reduce_only: bool) -> list[str]:
+        """Every instrument rule the order breaks, in words; empty when it may leave the system.
+
+        The venue does not ask a reduce-only order for the minimum notional.
+        """
+        reasons = []
+        qty, price = self.lots_to_qty(lots), self.ticks_to_price(ticks)
+        limit = self.max_market_qty if is_market else self.max_qty
+        if qty < self.min_qty:
+            reasons.append(f"quantity {qty} below minimum {self.min_qty}")
+        if qty > limit:
+            reasons.append(f"quantity {qty} above maximum {limit}")
+        if not self.min_price <= price <= self.max_price:
+            reasons.append(f"price {price} outside {self.min_price}..{self.max_price}")
+        if not reduce_only and qty * price < self.min_notional:
+            reasons.append(f"notional {qty * price} below minimum {self.min_notional}")
+        return reasons
+
+
+def _whole(value: Decimal, rounding: str) -> int:
+    return int(value.to_integral_value(rounding=rounding))

@@ -1,0 +1,7 @@
+"""Pages and API of the dashboard."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []
