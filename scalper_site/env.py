@@ -131,7 +131,7 @@ def _alias(raw: dict[str, str], problems: list[Problem], name: str, value: str, 
 
 
 def _with_secret_files(raw: dict[str, str], problems: list[Problem]) -> dict[str, str]:
-    """`NAME_FILE` names a file that holds the value of a secret NAME (systemd credentials, Docker secrets)."""
+    """`NAME_FILE` names a file that holds the secret NAME (systemd credentials, Docker secrets)."""
     for name in ("SECRET_KEY", "BYBIT_API_KEY", "BYBIT_API_SECRET", "ADMIN_PASSWORD_HASH"):
         if path := raw.get(f"{name}_FILE"):
             try:

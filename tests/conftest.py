@@ -14,7 +14,7 @@ SHARED_MISSING = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the shared folder its tests are skipped; where it must be there, that is a failure."""
+    """Without the shared folder its tests are skipped; where it must be there, that fails."""
     if SHARED.is_dir():
         return
     if os.environ.get("SCALPER_REQUIRE_SHARED_DATA") == "1":

@@ -29,14 +29,16 @@ class BookState(IntEnum):
 
 _FLOAT_FIELDS = (
     # price (quote coin; sizes in base coin)
-    "bid", "ask", "bid_size", "ask_size", "mid", "microprice", "spread_bps", "last_price", "mark_price", "index_price",
+    "bid", "ask", "bid_size", "ask_size", "mid", "microprice", "spread_bps",
+    "last_price", "mark_price", "index_price",
     # imbalance, in [-1, 1]
     "imb1", "imb5", "imb20",
     # depth of the best 20 levels, USD; how far they reach, bps of mid
     "bid_depth_usd20", "ask_depth_usd20", "depth_span_bps",
     # order flow imbalance at the touch, relative to touch depth, per second
     "ofi1s", "ofi5s",
-    # trade flow: signed taker notional, USD per second; ratio in [-1, 1]; trades per second; USD per second; USD
+    # trade flow: signed taker notional, USD per second; ratio in [-1, 1]; trades per second;
+    # USD per second; USD
     "flow1s", "flow5s", "flow30s", "flow_ratio5s", "trade_rate5s", "notional_rate5s", "cvd",
     # returns, bps
     "ret1s", "ret5s", "ret30s", "ret60s", "ret300s",

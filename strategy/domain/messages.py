@@ -109,7 +109,7 @@ class TradePlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     client_tag: str = ""
 
 
-class OrderRequest(_Message):
+class OrderRequest(_Message, frozen=True, kw_only=True):
     """OPEN a plan, CLOSE a position, or CANCEL_ENTRY that has not filled. Idempotent by `request_id`.
 
     `request_id` is derived from (run, symbol, frame or event that caused it), so the same decision made
@@ -130,7 +130,7 @@ class OrderRequest(_Message):
     config_version: str = ""
 
 
-class RepriceHint(_Message):
+class RepriceHint(_Message, frozen=True, kw_only=True):
     """The signal still holds / has faded for a pending entry: execution may re-price or must drop it."""
 
     request_id: str
@@ -139,7 +139,7 @@ class RepriceHint(_Message):
     signal_holds: bool
 
 
-class StateEvent(_Message):
+class StateEvent(_Message, frozen=True, kw_only=True):
     """One transition of a symbol's state machine (phase 12 §3.1); `extra` holds scores and figures."""
 
     ts_ns: int
@@ -151,7 +151,7 @@ class StateEvent(_Message):
     extra: dict[str, float | int | str | bool | None] = {}
 
 
-class ScoreUpdate(_Message):
+class ScoreUpdate(_Message, frozen=True, kw_only=True):
     """The latest score of a symbol with its reasons, for the dashboard and the journal."""
 
     ts_ns: int
@@ -174,7 +174,7 @@ class RiskFlags(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     risk_force_close_all: bool = False
 
 
-class RiskSnapshot(_Message):
+class RiskSnapshot(_Message, frozen=True, kw_only=True):
     """Pipeline §5. Money in USDT, percentages in percent."""
 
     ts_ns: int
@@ -188,7 +188,7 @@ class RiskSnapshot(_Message):
     reasons: tuple[str, ...]
 
 
-class ExecutionEvent(_Message):
+class ExecutionEvent(_Message, frozen=True, kw_only=True):
     """One thing that happened to an order or a position (phase 10 §8.2), told to the strategy.
 
     `type` is one of the EXECUTION_*, PANIC_*, POSITION_* and SAFE_MODE_* event types. Prices are ticks (an
@@ -230,7 +230,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     mae_bps: float = 0.0
 
 
-class ExecutionSnapshot(_Message):
+class ExecutionSnapshot(_Message, frozen=True, kw_only=True):
     """All that execution holds, sent once a second and at start.
 
     A starting strategy adopts it before it may ask for anything; a running one compares. A request that
