@@ -1,0 +1,248 @@
+"""The strategy and risk sections of the trading config (pipeline §2-§6).
+
+bps = 1/10,000 of mid; percentages are in percent (0.25 means 0.25 %), never fractions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from market.domain.config import MarketConfig
+from msgspec import Meta, Struct
+
+
+class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Weight of each feature's z in the direction pressure p; the sign says which way it points."""
+
+    microprice_gap: Annotated[
+        float, Meta(description="Weight of the microprice's distance from mid.", ge=-5, le=5)
+    ] = 0.25
+    imb5: Annotated[
+        float, Meta(description="Weight of the imbalance of the best 5 levels.", ge=-5, le=5)
+    ] = 0.25
+    ofi1s: Annotated[
+        float, Meta(description="Weight of the order flow imbalance over 1 s.", ge=-5, le=5)
+    ] = 0.25
+    flow_ratio5s: Annotated[
+        float, Meta(description="Weight of signed over total trade flow, 5 s.", ge=-5, le=5)
+    ] = 0.25
+    ret5s: Annotated[
+        float,
+        Meta(description="Weight of the 5 s return: > 0 momentum, < 0 reversion.", ge=-5, le=5),
+    ] = 0.0
+    basis: Annotated[
+        float, Meta(description="Weight of the basis of mark to index price.", ge=-5, le=5)
+    ] = 0.0
+
+
+class StrategyConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Thresholds of regime, score, gate, state machine and trade plan."""
+
+    # regime (pipeline §2)
+    min_depth_usd: Annotated[
+        float, Meta(description="Depth of 20 levels a side below which a book is thin, USD.", ge=0)
+    ] = 20_000.0
+    max_spread_bps: Annotated[
+        float, Meta(description="Spread above which a book is thin, bps.", gt=0, le=1000)
+    ] = 15.0
+    regime_exit_s: Annotated[
+        float, Meta(description="Calm needed before a regime is left, s.", ge=0, le=3600)
+    ] = 20.0
+    feed_silence_ms: Annotated[
+        int, Meta(description="Gap between a symbol's frames that disarms it, ms.", ge=500)
+    ] = 3000
+
+    # score and signal (pipeline §3)
+    weights: ScoreWeights = ScoreWeights()
+    scale_half_life_s: Annotated[
+        float, Meta(description="Half-life of each feature's running scale, s.", ge=1)
+    ] = 1800.0
+    score_gain: Annotated[float, Meta(description="Steepness of the score in p.", gt=0, le=20)] = (
+        1.0
+    )
+    toxicity_penalty: Annotated[
+        float, Meta(description="Penalty for VPIN above its floor, per unit of VPIN.", ge=0, le=20)
+    ] = 1.0
+    toxicity_floor: Annotated[
+        float, Meta(description="VPIN that costs nothing yet, share.", ge=0, le=1)
+    ] = 0.5
+    spread_penalty: Annotated[
+        float, Meta(description="Penalty when the spread reaches maxSpreadBps.", ge=0, le=20)
+    ] = 0.5
+    watch_score: Annotated[
+        float, Meta(description="Score from which a symbol is watched, 0..100.", ge=50, le=100)
+    ] = 55.0
+    entry_score: Annotated[
+        float, Meta(description="Score an entry needs, 0..100.", ge=50, le=100)
+    ] = 70.0
+    arm_frames: Annotated[
+        int, Meta(description="Boundary frames in a row at entryScore that arm.", ge=1, le=1000)
+    ] = 3
+    horizon_s: Annotated[
+        float, Meta(description="Horizon of the expected move, s.", gt=0, le=3600)
+    ] = 10.0
+    edge_coef: Annotated[
+        float,
+        Meta(description="Expected move per unit of p, in units of rv10s * sqrt(horizon).", ge=0),
+    ] = 0.1
+    fee_multiple: Annotated[
+        float, Meta(description="Expected move an entry needs, in multiples of cost.", ge=1, le=20)
+    ] = 1.5
+    assumed_hit_rate: Annotated[
+        float,
+        Meta(description="Share of exits by maker take-profit in the cost estimate.", ge=0, le=1),
+    ] = 0.5
+    taker_slippage_bps: Annotated[
+        float, Meta(description="Slippage of an exit that takes, beyond the touch, bps.", ge=0)
+    ] = 0.5
+    adverse_markout_bps: Annotated[
+        float, Meta(description="Loss to mid after our own maker fills, 0 until measured, bps.")
+    ] = 0.0
+
+    # state machine (pipeline §4)
+    cooldown_s: Annotated[
+        float, Meta(description="Pause of a symbol after a closed position, s.", ge=0, le=86_400)
+    ] = 30.0
+    retry_cooldown_s: Annotated[
+        float, Meta(description="Pause after an entry that did not fill, s.", ge=0, le=86_400)
+    ] = 5.0
+    entry_timeout_ms: Annotated[
+        int, Meta(description="How long an entry may wait for its fill, ms.", ge=100, le=600_000)
+    ] = 3000
+    exit_timeout_ms: Annotated[
+        int, Meta(description="How long a close may take before it is asked again, ms.", ge=500)
+    ] = 5000
+    request_ttl_ms: Annotated[
+        int, Meta(description="Age at which an OPEN request is dead, ms.", ge=100, le=60_000)
+    ] = 2000
+    reprice_hint_ms: Annotated[
+        int, Meta(description="Pace of word on a pending entry's signal, ms.", ge=50)
+    ] = 500
+    execution_silence_ms: Annotated[
+        int, Meta(description="Age of execution's last snapshot that blocks entries, ms.", ge=1000)
+    ] = 5000
+    score_update_ms: Annotated[
+        int, Meta(description="Pace of published scores per symbol, ms.", ge=100)
+    ] = 500
+    close_on_opposite: Annotated[
+        bool, Meta(description="Close a position at market on an armed opposite score.")
+    ] = False
+
+    # trade plan (pipeline §6)
+    plan: Literal["scalp"] = "scalp"
+    max_reprices: Annotated[
+        int, Meta(description="How often a pending entry follows the touch.", ge=0, le=100)
+    ] = 3
+    entry_ticks_inside: Annotated[
+        int, Meta(description="Ticks inside the touch a maker entry is put.", ge=0, le=1)
+    ] = 0
+    stop_vol_x: Annotated[
+        float, Meta(description="Stop distance in rv60s * sqrt(horizon).", gt=0, le=50)
+    ] = 2.5
+    stop_cost_x: Annotated[
+        float, Meta(description="Least stop distance in round-trip costs.", ge=1, le=50)
+    ] = 3.0
+    tp1_cost_x: Annotated[
+        float, Meta(description="Least distance of TP1 in round-trip costs.", ge=1, le=50)
+    ] = 1.5
+    tp1_margin_bps: Annotated[
+        float, Meta(description="TP1 beyond break-even with a taker exit, bps.", ge=0, le=100)
+    ] = 2.0
+    tp1_fraction: Annotated[
+        float, Meta(description="Share of the position TP1 takes.", ge=0, le=1)
+    ] = 0.4
+    tp2_r: Annotated[
+        float, Meta(description="Distance of TP2 in stop distances (R).", gt=0, le=20)
+    ] = 1.2
+    tp2_fraction: Annotated[
+        float, Meta(description="Share of the position TP2 takes.", ge=0, le=1)
+    ] = 0.4
+    trail_r: Annotated[
+        float, Meta(description="Trailing distance in stop distances (R).", gt=0, le=10)
+    ] = 0.5
+    time_stop_s: Annotated[
+        int, Meta(description="Close if TP1 is not reached by then, s.", ge=1, le=86_400)
+    ] = 180
+    stop_trigger_by: Annotated[
+        Literal["MarkPrice", "LastPrice", "IndexPrice"],
+        Meta(description="Price that triggers the stop."),
+    ] = "MarkPrice"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work together; the text names both fields."""
+        if self.watch_score > self.entry_score:
+            raise ValueError(
+                f"watchScore {self.watch_score} is above entryScore {self.entry_score}"
+            )
+        if self.tp1_fraction + self.tp2_fraction > 1.0:
+            raise ValueError("tp1Fraction and tp2Fraction add up to more than 1")
+
+
+class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Limits of pipeline §5 and the fees; strategy sizes with them, execution enforces them."""
+
+    maker_fee_bps: Annotated[
+        float, Meta(description="Maker fee in SIM and REPLAY, bps of notional.", ge=-5, le=100)
+    ] = 2.0
+    taker_fee_bps: Annotated[
+        float, Meta(description="Taker fee in SIM and REPLAY, bps of notional.", ge=0, le=100)
+    ] = 5.5
+    risk_per_trade_pct: Annotated[
+        float, Meta(description="Equity lost if the stop is hit, percent.", gt=0, le=5)
+    ] = 0.25
+    max_notional_usd: Annotated[
+        float, Meta(description="Largest position of one symbol, USD.", gt=0)
+    ] = 10_000.0
+    leverage: Annotated[
+        float, Meta(description="Leverage asked of the venue and the cap of sizing.", ge=1, le=100)
+    ] = 5.0
+    max_depth_share_pct: Annotated[
+        float,
+        Meta(description="Largest share of the near side's 20 levels, percent.", gt=0, le=100),
+    ] = 10.0
+    stop_slippage_bps: Annotated[
+        float, Meta(description="Slippage expected of a stop, bps.", ge=0, le=1000)
+    ] = 2.0
+    max_heat_pct: Annotated[
+        float, Meta(description="Sum of open risk to stop over equity, percent.", gt=0, le=100)
+    ] = 2.0
+    max_positions: Annotated[
+        int, Meta(description="Positions and pending entries at a time.", ge=1, le=500)
+    ] = 3
+    max_trades_per_hour: Annotated[
+        int, Meta(description="Entries within an hour, account-wide.", ge=1, le=100_000)
+    ] = 60
+    daily_loss_limit_pct: Annotated[
+        float, Meta(description="Day's loss that stops entries until UTC midnight, percent.", gt=0)
+    ] = 2.0
+    daily_loss_close_pct: Annotated[
+        float, Meta(description="Day's loss that forces all positions closed, percent.", gt=0)
+    ] = 3.0
+    loss_streak: Annotated[
+        int, Meta(description="Losing trades in a row that pause entries.", ge=1, le=1000)
+    ] = 4
+    loss_streak_pause_s: Annotated[
+        int, Meta(description="Length of that pause, s.", ge=0, le=86_400)
+    ] = 900
+    max_drawdown_pct: Annotated[
+        float, Meta(description="Fall from the equity peak that stops entries, percent.", gt=0)
+    ] = 10.0
+    funding_guard_s: Annotated[
+        int, Meta(description="No entry this close before paying funding, s.", ge=0, le=28_800)
+    ] = 60
+
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other; the text names both fields."""
+        if self.daily_loss_close_pct < self.daily_loss_limit_pct:
+            raise ValueError("dailyLossClosePct is below dailyLossLimitPct")
+        if self.risk_per_trade_pct > self.max_heat_pct:
+            raise ValueError("riskPerTradePct is above maxHeatPct: no trade would ever fit")
+
+
+class DecisionConfig(Struct, frozen=True, kw_only=True):
+    """What the strategy core is built from; `version` is carried by each order request."""
+
+    market: MarketConfig = MarketConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    risk: RiskConfig = RiskConfig()
+    version: str = ""
