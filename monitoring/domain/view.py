@@ -1,0 +1,262 @@
+"""The dashboard's state: a fold of everything the services say on the bus.
+
+`apply` takes one message and changes the panels it concerns; `drain(panel)` and `snapshot(panel)` are how a
+client is served (see `monitoring.domain.panel`). Pure: the time comes with the messages. Memory is bounded by
+the number of symbols and the limits of tables and series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from market.domain.events import EventChunk
+from market.domain.frames import BookState, Frames
+from market.domain.instruments import Instrument
+from monitoring.domain.health import Beat
+from monitoring.domain.ladder import Ladders
+from monitoring.domain.overview import Overview
+from monitoring.domain.panel import Increment, Panel, Snapshot
+from monitoring.domain.symbol_view import SymbolView, instrument_json, number
+from monitoring.domain.trading import TradingFold
+from strategy.domain.messages import (
+    ExecutionEvent,
+    ExecutionSnapshot,
+    RiskSnapshot,
+    ScoreUpdate,
+    StateEvent,
+    SymbolState,
+)
+
+OVERVIEW = "overview"
+QUIET_STATES = frozenset((SymbolState.FLAT, SymbolState.WATCH, SymbolState.ARM))
+
+
+@dataclass(frozen=True, slots=True)
+class BeatsSeen:
+    """All heartbeats at one instant, by service name."""
+
+    now_ms: int
+    beats: Mapping[str, Beat]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsSeen:
+    """The run's symbol table: the place in the list is the `symbol` index of frames and chunks."""
+
+    instruments: tuple[Instrument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FramesSeen:
+    frames: Frames
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSeen:
+    chunk: EventChunk
+
+
+@dataclass(frozen=True, slots=True)
+class FeedGapSeen:
+    """The raw stream lost entries on its way: no ladder is to be trusted until its next snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSeen:
+    """One row of `execution.records` (docs/contracts.md)."""
+
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SafeModeSince:
+    since_ms: int
+
+
+ViewMessage = (
+    BeatsSeen
+    | InstrumentsSeen
+    | FramesSeen
+    | ChunkSeen
+    | FeedGapSeen
+    | RecordSeen
+    | SafeModeSince
+    | StateEvent
+    | ScoreUpdate
+    | RiskSnapshot
+    | ExecutionEvent
+    | ExecutionSnapshot
+)
+
+
+class DashboardView:
+    """All panels of the dashboard."""
+
+    def __init__(self, *, mode: str, bybit_env: str) -> None:
+        self.overview = Overview(mode=mode, bybit_env=bybit_env)
+        self._table: tuple[str, ...] = ()
+        self._symbols: dict[str, SymbolView] = {}
+        self._ladders = Ladders()
+        self._trading = TradingFold(self.overview, self._symbols)
+        self._retired_seq: dict[str, int] = {}  # where the panels of symbols that left stood
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    def panels(self) -> tuple[str, ...]:
+        return (OVERVIEW, *self._symbols)
+
+    def has_panel(self, name: str) -> bool:
+        return name == OVERVIEW or name in self._symbols
+
+    def drain(self, name: str) -> Increment | None:
+        if name == OVERVIEW:
+            return self.overview.panel.drain()
+        return self._symbols[name].drain()
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Everything on the panel as of its last drain."""
+        return self._panel(name).snapshot()
+
+    def _panel(self, name: str) -> Panel:
+        return self.overview.panel if name == OVERVIEW else self._symbols[name].panel
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        return tuple(self._symbols[symbol].instrument for symbol in self._table)
+
+    # --- folding -------------------------------------------------------------------------------------
+
+    def apply(self, message: ViewMessage) -> None:
+        """Fold one message. Raises BadRecord for a row without the promised fields."""
+        match message:
+            case FramesSeen(frames):
+                self._frames(frames)
+            case ChunkSeen(chunk):
+                self._chunk(chunk)
+            case RecordSeen(row):
+                self._trading.on_record(row)
+            case ExecutionSnapshot():
+                self._trading.on_snapshot(message)
+            case ExecutionEvent():
+                self._trading.on_event(message)
+            case ScoreUpdate():
+                self._score(message)
+            case StateEvent():
+                self._state(message)
+            case RiskSnapshot():
+                self.overview.on_risk(message)
+            case _:
+                self._housekeeping(message)
+
+    def _housekeeping(
+        self, message: BeatsSeen | InstrumentsSeen | FeedGapSeen | SafeModeSince
+    ) -> None:
+        match message:
+            case BeatsSeen(now_ms, beats):
+                self.overview.on_beats(now_ms, beats)
+            case InstrumentsSeen(instruments):
+                self._instruments(instruments)
+            case FeedGapSeen():
+                self._forget_books()
+            case SafeModeSince(since_ms):
+                self.overview.safe_mode_since(since_ms)
+
+    def _forget_books(self) -> None:
+        self._ladders.reset()
+        for view in self._symbols.values():
+            view.on_book_lost()
+
+    def _instruments(self, instruments: tuple[Instrument, ...]) -> None:
+        """A new table replaces the old one; symbols that stay keep their history."""
+        names = tuple(instrument.symbol for instrument in instruments)
+        if names != self._table:
+            self._forget_books()  # their keys are places in the table
+        self._table = names
+        for instrument in instruments:
+            if view := self._symbols.get(instrument.symbol):
+                view.rules_changed(instrument)
+            else:
+                self._new_symbol(instrument)
+        for gone in set(self._symbols) - set(names):
+            self._retired_seq[gone] = self._symbols.pop(gone).panel.seq
+            self._trading.forget(gone)
+            self.overview.panel.remove_row("symbols", gone)
+
+    def _new_symbol(self, instrument: Instrument) -> None:
+        """A symbol that comes back counts on past its old panel, so that a client of that one notices."""
+        view = self._symbols[instrument.symbol] = SymbolView(instrument)
+        view.panel.seq = self._retired_seq.pop(instrument.symbol, -1) + 1
+        scales = instrument_json(instrument)
+        row = {name: scales[name] for name in ("priceScale", "qtyScale")}
+        self._symbol_row(instrument.symbol, {**row, "state": SymbolState.FLAT.value})
+
+    def _frames(self, frames: Frames) -> None:
+        last: dict[str, Any] = {}
+        for frame in frames:
+            index = int(frame["symbol"])
+            if index < len(self._table):
+                symbol = self._table[index]
+                self._symbols[symbol].on_frame(frame)
+                last[symbol] = frame
+        for symbol, frame in last.items():
+            self._watch_row(symbol, frame)
+
+    def _watch_row(self, symbol: str, frame: Any) -> None:
+        instrument = self._symbols[symbol].instrument
+        mid = number(frame["mid"], instrument.price_scale + 1)
+        self._symbol_row(
+            symbol,
+            {
+                "mid": mid,
+                "bid": number(frame["bid"], instrument.price_scale),
+                "ask": number(frame["ask"], instrument.price_scale),
+                "spreadBps": number(frame["spread_bps"], 2),
+                "ret60s": number(frame["ret60s"], 1),
+                "ret300s": number(frame["ret300s"], 1),
+                "rv60s": number(frame["rv60s"], 2),
+                "imb5": number(frame["imb5"], 2),
+                "bookState": BookState(int(frame["book_state"])).name,
+                "warm": bool(frame["warm"]),
+                "ts": int(frame["ts_ns"]) // 1_000_000_000 * 1000,  # whole seconds: rows stay small
+            },
+        )
+        self._trading.on_mid(symbol, mid)
+
+    def _symbol_row(self, symbol: str, changes: dict[str, Any]) -> None:
+        row = self.overview.panel.rows("symbols").get(symbol, {})
+        self.overview.panel.set_row("symbols", symbol, {**row, **changes})
+
+    def _chunk(self, chunk: EventChunk) -> None:
+        self._ladders.on_chunk(chunk, len(self._table))
+        for index in {int(index) for index in chunk.symbol}:
+            ladder = self._ladders.get(index)
+            if ladder and index < len(self._table):
+                self._symbols[self._table[index]].on_book(ladder)
+
+    def _score(self, score: ScoreUpdate) -> None:
+        if view := self._symbols.get(score.symbol):
+            view.on_score(score)
+            self._symbol_row(
+                score.symbol,
+                {
+                    "scoreLong": number(score.final_score_long, 1),
+                    "scoreShort": number(score.final_score_short, 1),
+                    "blocked": len(score.blocked_reasons),
+                    "state": score.state.value,
+                },
+            )
+
+    def _state(self, event: StateEvent) -> None:
+        view = self._symbols.get(event.symbol)
+        if view is None:
+            return
+        view.on_state(event)
+        self._symbol_row(event.symbol, {"state": event.to_state.value})
+        if not {event.from_state, event.to_state} <= QUIET_STATES:
+            self.overview.activity(
+                event.ts_ns // 1_000_000, "STATE", event.symbol,
+                f"{event.from_state.value} → {event.to_state.value}"
+                + (f" · {event.reason}" if event.reason else ""),
+                "error" if event.to_state is SymbolState.ERROR else "info",
+            )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Lamps: what a heartbeat's age and phase mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitoring.domain.health import health_snapshot, service_lamp
+from monitoring.domain.times import iso_of_ms, ms_of_iso
+
+NOW_MS = 1_760_000_010_000
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "phase", "lag_ms", "status"),
+    [
+        (300, "RUNNING", 0.2, "OK"),
+        (300, "STARTING", 0.2, "WARN"),
+        (300, "DRAINING", 0.2, "WARN"),
+        (300, "STOPPED", 0.2, "ERROR"),
+        (300, "RUNNING", 900.0, "WARN"),
+        (2_100, "RUNNING", 0.2, "WARN"),
+        (3_000, "RUNNING", 0.2, "ERROR"),
+    ],
+)
+def test_a_lamp_follows_age_phase_and_lag(
+    age_ms: int, phase: str, lag_ms: float, status: str
+) -> None:
+    beat = {"ts": NOW_MS - age_ms, "phase": phase, "lagMs": lag_ms}
+
+    assert service_lamp(beat, NOW_MS)["status"] == status
+
+
+def test_a_service_never_heard_of_is_an_error() -> None:
+    assert service_lamp(None, NOW_MS)["status"] == "ERROR"
+
+
+@pytest.mark.parametrize("ts", [NOW_MS / 1000, NOW_MS, NOW_MS * 1_000_000])
+def test_the_beat_time_may_be_in_seconds_ms_or_ns(ts: float) -> None:
+    assert service_lamp({"ts": ts, "phase": "RUNNING"}, NOW_MS)["lastBeatMs"] == NOW_MS
+
+
+def test_the_snapshot_names_every_service_and_the_worst_of_them() -> None:
+    beats = {
+        name: {"ts": NOW_MS, "phase": "RUNNING"}
+        for name in ("market", "strategy", "execution", "web")
+    }
+    resources = {
+        "cpuPct": 3.0,
+        "rssMb": 90.0,
+        "diskFreePct": 50.0,
+        "busLagMs": 0.4,
+        "dbLatencyMs": None,
+    }
+
+    snapshot = health_snapshot(beats, NOW_MS, resources)
+
+    statuses = {name: service["status"] for name, service in snapshot["services"].items()}
+    assert statuses == {
+        "marketService": "OK", "strategyService": "OK", "executionEngine": "OK",
+        "webDashboard": "OK", "workerService": "ERROR", "bus": "OK", "database": "ERROR",
+    }  # fmt: skip
+    assert snapshot["overall"] == "ERROR"
+    assert snapshot["timestamp"] == iso_of_ms(NOW_MS)
+
+
+def test_times_survive_the_way_to_text_and_back() -> None:
+    assert ms_of_iso(iso_of_ms(NOW_MS + 7)) == NOW_MS + 7
