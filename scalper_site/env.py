@@ -34,7 +34,6 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     web_host: str = "127.0.0.1"
     web_port: Port = 8080
-    web_https: bool = False
     admin_username: str = "admin"
     admin_password_hash: str = ""
     execution_mode: ExecutionMode = "SIM"

@@ -1,0 +1,50 @@
+# The front door. Everything runs in .venv, made from the pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
+
+.PHONY: help run test check bench pin clean
+
+help:  ## What can be run
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+run: $(VENV)/base.stamp  ## Start the whole system with the local exchange and open the dashboard's address
+	@exec $(BIN)/python manage.py run_all
+
+test: $(VENV)/dev.stamp  ## All tests: unit, property, end to end with real processes and a real browser
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp  ## Lint, types, import contracts, migrations, production settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.production_check
+
+bench: $(VENV)/dev.stamp  ## Benchmarks against peers; prints a table, writes data/bench/latest.json
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+pin: $(VENV)/dev.stamp  ## Pin the newest allowed versions with hashes
+	cd requirements && for list in base dev; do \
+	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$list.txt $$list.in; done
+
+clean:  ## Remove the environment and caches, keep data/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "python3 cannot make an environment: apt-get install python3-venv"; exit 1; }
+
+# Byte-compiling thousands of files up front costs more than compiling the few hundred that run.
+$(VENV)/base.stamp: requirements/base.txt | $(BIN)/python
+	@echo "Installing (about half a minute with a warm package cache)"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile -r requirements/base.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements/dev.txt
+	@touch $@ $(VENV)/base.stamp
