@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
+PIN_FLAGS := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
 .PHONY: help run test check bench pin clean
 
 help:  ## What can be run
@@ -26,10 +29,10 @@ check: $(VENV)/dev.stamp  ## Lint, types, import contracts, migrations, producti
 bench: $(VENV)/dev.stamp  ## Benchmarks against peers; prints a table, writes data/bench/latest.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
-pin: $(VENV)/dev.stamp  ## Pin the newest allowed versions with hashes
-	cd requirements && for list in base dev; do \
-	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$list.txt $$list.in; done
+pin:  ## Pin the newest allowed versions with hashes (dev first: base runs what dev tests)
+	@test -x .venv-pin/bin/pip-compile || ($(PYTHON) -m venv .venv-pin && .venv-pin/bin/pip install -q pip-tools)
+	cd requirements && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -o dev.txt dev.in \
+	  && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -c dev.txt -o base.txt base.in
 
 clean:  ## Remove the environment and caches, keep data/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

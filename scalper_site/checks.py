@@ -36,7 +36,7 @@ def _production_problems(environment: Environment) -> list[CheckMessage]:
         messages.append(
             Error(
                 "SECRET_KEY is missing or weak",
-                hint=f"set {MIN_SECRET_KEY_LENGTH} or more random characters in SECRET_KEY or SECRET_KEY_FILE",
+                hint=f"set {MIN_SECRET_KEY_LENGTH}+ random characters in SECRET_KEY or SECRET_KEY_FILE",
                 id="scalper_site.E002",
             )
         )
