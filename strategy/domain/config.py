@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from market.domain.config import MarketConfig
 from msgspec import Meta, Struct
+
+from market.domain.config import MarketConfig
 
 
 class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
