@@ -1,0 +1,77 @@
+"""The execution section of the trading config (phase 10 §2; one unit for fractions: bps)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+
+class ExecutionConfig(
+    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """Guards, order handling and the assumptions of the simulated venue."""
+
+    max_slippage_bps: Annotated[
+        float, Meta(description="How far through the touch a limit may be priced, bps.", gt=0)
+    ] = 10.0
+    max_spread_bps: Annotated[
+        float, Meta(description="Widest spread an entry accepts, bps.", gt=0)
+    ] = 15.0
+    max_price_distance_bps: Annotated[
+        float, Meta(description="Fat finger: farthest any price may lie from mid, bps.", gt=0)
+    ] = 300.0
+    order_timeout_ms: Annotated[
+        int, Meta(description="Age at which any resting entry is cancelled, ms.", ge=100)
+    ] = 120_000
+    max_retry_count: Annotated[
+        int, Meta(description="Attempts to place one protective or closing leg.", ge=1, le=20)
+    ] = 3
+    min_notional_usdt: Annotated[
+        float, Meta(description="Smallest entry, USDT at its price.", ge=0)
+    ] = 5.0
+    max_notional_usdt: Annotated[
+        float, Meta(description="Largest entry, USDT; a bigger one is cut down to it.", gt=0)
+    ] = 500.0
+    max_open_orders: Annotated[
+        int, Meta(description="Live orders of the account an entry may not exceed.", ge=1, le=500)
+    ] = 40
+    client_order_id_prefix: Annotated[
+        str, Meta(description="Begins every clientOrderId.", pattern="^[A-Za-z0-9_]{1,10}$")
+    ] = "AISCLP"
+    panic_close_on_global_panic: Annotated[
+        bool, Meta(description="Close everything when the market-wide regime is panic.")
+    ] = True
+    safe_mode_on_network_errors: Annotated[
+        bool, Meta(description="Network trouble switches safe mode on.")
+    ] = True
+    protect_deadline_ms: Annotated[
+        int, Meta(description="A position without a stop for longer is closed, ms.", ge=100)
+    ] = 1500
+    stale_quote_ms: Annotated[
+        int, Meta(description="Age at which a quote no longer allows an entry, ms.", ge=100)
+    ] = 6000
+    trailing_interval_ms: Annotated[
+        int, Meta(description="Shortest time between two trailing amends, ms.", ge=0)
+    ] = 1000
+    reprice_interval_ms: Annotated[
+        int, Meta(description="Shortest time between two re-pricings of an entry, ms.", ge=0)
+    ] = 200
+    maker_fee_bps: Annotated[float, Meta(description="Fee of a resting fill, bps.")] = 2.0
+    taker_fee_bps: Annotated[float, Meta(description="Fee of an aggressive fill, bps.", ge=0)] = 5.5
+    sim_latency_ms: Annotated[
+        int, Meta(description="Way to and way back of the simulated venue, ms each.", ge=0)
+    ] = 20
+    sim_balance_usdt: Annotated[
+        float, Meta(description="Wallet of a new simulated account, USDT.", gt=0)
+    ] = 10_000.0
+    sim_leverage: Annotated[
+        float, Meta(description="Leverage of the simulated account.", ge=1, le=125)
+    ] = 10.0
+    sim_price_band_bps: Annotated[
+        float, Meta(description="A market order walks at most this far from last, bps.", gt=0)
+    ] = 500.0
+    queue_model: Annotated[
+        Literal["conservative"],
+        Meta(description="What advances the queue ahead of a resting order: only trades there."),
+    ] = "conservative"

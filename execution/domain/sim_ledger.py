@@ -1,0 +1,90 @@
+"""Money of the simulated account, exact: whole tick-lots for trades, Decimal of 1e-8 for fees.
+
+Each symbol keeps the signed position and `spent_tick_lots`, the sum of signed quantity times price since
+the account began. Cash is therefore never rounded by an average price:
+
+    equity = deposit - fees - sum(spent) + sum(position * mark)
+
+and it balances to the last unit whatever the order of fills.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+
+import msgspec
+
+from execution.domain.venue import OrderSide
+from market.domain.instruments import Instrument
+
+FEE_STEP = Decimal("0.00000001")  # Bybit's execFee has 8 decimals
+
+
+class SimPosition(msgspec.Struct, kw_only=True):
+    """One-way position of a symbol. `entry_tick_lots` is the cost of what is open, signed like the position."""
+
+    lots: int = 0  # signed
+    spent_tick_lots: int = 0
+    entry_numerator: int = 0  # cost of the open part, tick-lots, as an exact fraction
+    entry_denominator: int = 1
+    fees_usdt: Decimal = Decimal(0)
+
+    @property
+    def entry_cost(self) -> Fraction:
+        return Fraction(self.entry_numerator, self.entry_denominator)
+
+    @property
+    def average_entry_ticks(self) -> float:
+        return float(self.entry_cost / self.lots) if self.lots else 0.0
+
+
+def tick_lot_usdt(instrument: Instrument) -> Decimal:
+    """What one tick times one lot is worth."""
+    return instrument.tick_size * instrument.qty_step
+
+
+def fee_usdt(instrument: Instrument, price_ticks: int, lots: int, rate_bps: float) -> Decimal:
+    """Fee of one fill, positive when paid, in steps of 1e-8."""
+    rate = Decimal(repr(rate_bps)) / 10_000
+    return (instrument.notional(price_ticks, lots) * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
+
+
+class SimLedger(msgspec.Struct, kw_only=True):
+    """Deposit, and a position per symbol name."""
+
+    deposit_usdt: Decimal
+    positions: dict[str, SimPosition] = {}
+
+    def position(self, symbol: str) -> SimPosition:
+        return self.positions.setdefault(symbol, SimPosition())
+
+    def apply(
+        self, symbol: str, side: OrderSide, price_ticks: int, lots: int, fee: Decimal
+    ) -> None:
+        """Book one fill."""
+        position, signed = self.position(symbol), side.sign * lots
+        cost = position.entry_cost
+        if position.lots * signed >= 0:
+            cost += signed * price_ticks
+        else:
+            closed = min(abs(signed), abs(position.lots))
+            cost -= cost * Fraction(closed, abs(position.lots))
+            if abs(signed) > abs(position.lots):  # the rest opens the other side
+                cost = Fraction((position.lots + signed) * price_ticks)
+        position.lots += signed
+        position.spent_tick_lots += signed * price_ticks
+        position.entry_numerator, position.entry_denominator = cost.numerator, cost.denominator
+        position.fees_usdt += fee
+
+    def equity_usdt(
+        self, instruments: dict[str, Instrument], mark_usdt: dict[str, Decimal]
+    ) -> Decimal:
+        """Wallet plus unrealised PnL at the given marks (only symbols with a position need one)."""
+        equity = self.deposit_usdt
+        for symbol, position in self.positions.items():
+            instrument = instruments[symbol]
+            equity -= position.fees_usdt + position.spent_tick_lots * tick_lot_usdt(instrument)
+            if position.lots:
+                equity += instrument.lots_to_qty(position.lots) * mark_usdt[symbol]
+        return equity
