@@ -1,0 +1,138 @@
+"""One symbol of the synthetic market: its book, its flow and its outbox, advanced in simulated time."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from execution.domain.synthetic_book import empty_book
+from execution.domain.synthetic_conditions import ConditionScript
+from execution.domain.synthetic_flow import (
+    FAIR,
+    FUNDING,
+    OPEN_INTEREST,
+    PURGED_AT,
+    STATE_SIZE,
+    STEPS_PER_S,
+    empty_tape,
+    fill_book,
+)
+from execution.domain.synthetic_instruments import synthetic_profile
+from execution.domain.synthetic_outbox import (
+    DEPTHS,
+    Outbox,
+    empty_memory,
+    empty_outbox,
+    run_steps,
+)
+from execution.domain.synthetic_rules import COMMON_RATE, COMMON_VOLATILITY_BPS, flow_rules
+from execution.domain.synthetic_window import empty_window
+from market.domain.instruments import Instrument
+
+_TAPE_CAPACITY = 4096
+_OUTBOX_ROWS, _OUTBOX_ENTRIES = 16_384, 131_072
+_START_FUNDING = 1e-4
+
+
+def named_generator(seed: int, name: str) -> np.random.Generator:
+    """A generator of its own for each name, so that adding a symbol does not change the others."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+
+
+class CommonFactor:
+    """Jumps every symbol shares (times its beta), drawn second by second."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = named_generator(seed, "common factor")
+        self._seconds: list[NDArray[np.float64]] = []
+
+    def second(self, index: int) -> NDArray[np.float64]:
+        """Jumps in bps at each step of second `index`, f8[STEPS_PER_S]."""
+        while len(self._seconds) <= index:
+            count = self._rng.poisson(COMMON_RATE)
+            jumps = np.zeros(STEPS_PER_S, np.float64)
+            scale = COMMON_VOLATILITY_BPS / np.sqrt(2.0 * COMMON_RATE)
+            np.add.at(
+                jumps,
+                self._rng.integers(STEPS_PER_S, size=count),
+                self._rng.laplace(0, scale, count),
+            )
+            self._seconds.append(jumps)
+        return self._seconds[index]
+
+
+class SyntheticSymbol:
+    """Book and flow of one symbol. `advance` runs it; `out` holds what it sent since `clear`."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        seed: int,
+        predictability: float,
+        rate_multiplier: float,
+        start_ns: int,
+    ) -> None:
+        profile = synthetic_profile(instrument.symbol)
+        self.instrument = instrument
+        self.start_ns = start_ns
+        self.out: Outbox = empty_outbox(_OUTBOX_ROWS, _OUTBOX_ENTRIES)
+        self.windows = tuple(empty_window(depth) for depth in DEPTHS)
+        self.enabled = np.array([0, 1, 0, 0], np.uint8)
+        self.book = empty_book(ring=profile.ring, capacity=profile.capacity)
+        self._rules = flow_rules(
+            profile, instrument, predictability=predictability, rate_multiplier=rate_multiplier
+        )
+        self._rng = named_generator(seed, instrument.symbol)
+        self._script = ConditionScript(
+            profile, named_generator(seed, f"{instrument.symbol} weather")
+        )
+        self._conditions: list[NDArray[np.float64]] = []
+        self._tape = empty_tape(_TAPE_CAPACITY)
+        self._funding_interval_ms = instrument.funding_interval_min * 60_000
+        start_tick = round(profile.start_price / float(instrument.tick_size))
+        self.memory = empty_memory(start_tick, start_ns)
+        self.state = np.zeros(STATE_SIZE, np.float64)
+        self.state[FAIR] = self.state[PURGED_AT] = start_tick + 0.5
+        self.state[FUNDING] = _START_FUNDING
+        self.state[OPEN_INTEREST] = profile.open_interest_usd / (
+            profile.start_price * float(instrument.qty_step)
+        )
+        fill_book(self.book, self.state, self._rules, self.condition(0), self._rng, self._tape)
+
+    def condition(self, second: int) -> NDArray[np.float64]:
+        """Row of conditions of a second of the simulation."""
+        while len(self._conditions) <= second:
+            self._conditions.append(self._script.next_second())
+        return self._conditions[second]
+
+    def clear(self) -> None:
+        """Forget what was sent."""
+        self.out.counts[:] = 0
+
+    def advance(self, first_step: int, stop_step: int, common: CommonFactor) -> int:
+        """Run steps first..stop into `out`; return the next step: less than `stop_step` when it is full."""
+        first_second, last_second = first_step // STEPS_PER_S, (stop_step - 1) // STEPS_PER_S
+        seconds = range(first_second, last_second + 1)
+        return int(
+            run_steps(
+                self.book,
+                self.state,
+                self._rules,
+                np.stack([self.condition(s) for s in seconds]),
+                np.concatenate([common.second(s) for s in seconds]),
+                self._rng,
+                self._tape,
+                self.windows,
+                self.enabled,
+                self.memory,
+                self._funding_interval_ms,
+                self.start_ns,
+                first_step,
+                stop_step,
+                self.out,
+            )
+        )
