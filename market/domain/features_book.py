@@ -1,0 +1,224 @@
+"""What book messages do: levels change, order flow and cancelled size are noted (pipeline §1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from market.domain.book import (
+    clear,
+    find,
+    insert,
+    is_level,
+    key_of,
+    remove,
+    side_block,
+    touch_key,
+    touch_lots,
+)
+from market.domain.events import BID
+from market.domain.features_decay import decay, fifth_power
+from market.domain.kernel_state import (
+    CREDIT_KEY,
+    CREDIT_LOTS,
+    CREDIT_TS,
+    KEYS,
+    LEVELS,
+    NS_PER_S,
+    SIDE_CELLS,
+    SIZES,
+    Record,
+)
+
+FLICKER_LEVELS = 20
+CREDIT_LIFE_NS = NS_PER_S
+
+
+@njit
+def note_book_feed(state: Record, rules: Record, now: int) -> None:
+    """The feed spoke: silence or a crossed book that lasted too long until now is remembered."""
+    if state.has_snapshot != 0:
+        if now - state.book_ts > rules.stale_ns:
+            state.is_stale = 1
+        if state.crossed_since != 0 and now - state.crossed_since > rules.crossed_ns:
+            state.is_degraded = 1
+    state.book_ts = now
+
+
+@njit
+def has_both_sides(cells: NDArray[np.int64], symbol: int) -> bool:
+    bids = side_block(symbol, BID)
+    return cells[bids + LEVELS] > 0 and cells[bids + SIDE_CELLS + LEVELS] > 0
+
+
+@njit
+def note_crossing(state: Record, cells: NDArray[np.int64], symbol: int, now: int) -> None:
+    bids = side_block(symbol, BID)
+    if (
+        has_both_sides(cells, symbol)
+        and touch_key(cells, bids) + touch_key(cells, bids + SIDE_CELLS) >= 0
+    ):
+        if state.crossed_since == 0:
+            state.crossed_since = now
+    else:
+        state.crossed_since = 0
+
+
+@njit
+def apply_snapshot(
+    state: Record,
+    run: Record,
+    cells: NDArray[np.int64],
+    symbol: int,
+    now: int,
+    side: NDArray[np.uint8],
+    tick: NDArray[np.int64],
+    lot: NDArray[np.int64],
+    first: int,
+    last: int,
+) -> None:
+    """Forget the book and take the entries first..last, from the last: venues send the best first."""
+    clear(cells, symbol)
+    for entry in range(last - 1, first - 1, -1):
+        if not is_level(side[entry], tick[entry], lot[entry]):
+            run.bad_level += 1
+            continue
+        key = key_of(side[entry], tick[entry])
+        apply_level(run, cells, side_block(symbol, side[entry]), key, lot[entry], 0, now)
+    state.has_snapshot = 1
+    state.is_degraded = 0
+    state.is_stale = 0
+    state.book_ts = now
+    state.crossed_since = 0
+    note_crossing(state, cells, symbol, now)
+
+
+@njit
+def cancelled_lots(cells: NDArray[np.int64], block: int, key: int, gone: int, now: int) -> int:
+    """Part of `gone` that lately traded size at this price or beyond does not explain."""
+    if now - cells[block + CREDIT_TS] > CREDIT_LIFE_NS or key < cells[block + CREDIT_KEY]:
+        return gone
+    traded = min(gone, cells[block + CREDIT_LOTS])
+    cells[block + CREDIT_LOTS] -= traded
+    return gone - traded
+
+
+@njit
+def apply_level(
+    run: Record,
+    cells: NDArray[np.int64],
+    block: int,
+    key: int,
+    lot: int,
+    inserted: int,
+    now: int,
+) -> tuple[int, int]:
+    """Make `lot` the size at `key`, 0 deletes.
+
+    `inserted`: new levels this message has put on this side so far. Returns (lots cancelled among the
+    best 20, the new `inserted`). A level deleted while no more levels than the inserted ones stand
+    behind it was pushed out of the window: unknown, not cancelled.
+    """
+    levels = cells[block + LEVELS]
+    index = find(cells, block + KEYS, levels, key)
+    if index == 0 or cells[block + KEYS + index - 1] != key:
+        if lot == 0:
+            return 0, inserted
+        if not insert(cells, block, index, key, lot):
+            run.capacity_evictions += 1
+        return 0, inserted + 1
+    behind = index - 1
+    gone = cells[block + SIZES + behind] - lot
+    if lot == 0:
+        remove(cells, block, behind)
+    else:
+        cells[block + SIZES + behind] = lot
+    is_pushed_out = lot == 0 and behind < inserted
+    if gone <= 0 or levels - index >= FLICKER_LEVELS or is_pushed_out:
+        return 0, inserted
+    return cancelled_lots(cells, block, key, gone, now), inserted
+
+
+@njit
+def drop_better(cells: NDArray[np.int64], block: int, key: int, now: int) -> int:
+    """A BBO says nothing is better than `key`: those levels go. Returns lots cancelled."""
+    cancelled = 0
+    while cells[block + LEVELS] > 0 and touch_key(cells, block) > key:
+        best, gone = touch_key(cells, block), touch_lots(cells, block)
+        cells[block + LEVELS] -= 1
+        cancelled += cancelled_lots(cells, block, best, gone, now)
+    return cancelled
+
+
+@njit
+def apply_update(
+    state: Record,
+    run: Record,
+    cells: NDArray[np.int64],
+    symbol: int,
+    now: int,
+    is_bbo: bool,
+    side: NDArray[np.uint8],
+    tick: NDArray[np.int64],
+    lot: NDArray[np.int64],
+    first: int,
+    last: int,
+) -> None:
+    """Apply a delta or a BBO (entries first..last) and note order flow and cancelled size."""
+    bids = side_block(symbol, BID)
+    asks = bids + SIDE_CELLS
+    had_both = cells[bids + LEVELS] > 0 and cells[asks + LEVELS] > 0
+    bid, bid_lots, ask, ask_lots = 0, 0, 0, 0
+    if had_both:
+        bid, bid_lots = touch_key(cells, bids), touch_lots(cells, bids)
+        ask, ask_lots = touch_key(cells, asks), touch_lots(cells, asks)
+    cancelled, inserted_bids, inserted_asks = 0, 0, 0
+    for entry in range(first, last):
+        if not is_level(side[entry], tick[entry], lot[entry]):
+            run.bad_level += 1
+            continue
+        key = key_of(side[entry], tick[entry])
+        if side[entry] == BID:
+            if is_bbo:
+                cancelled += drop_better(cells, bids, key, now)
+            lots, inserted_bids = apply_level(run, cells, bids, key, lot[entry], inserted_bids, now)
+        else:
+            if is_bbo:
+                cancelled += drop_better(cells, asks, key, now)
+            lots, inserted_asks = apply_level(run, cells, asks, key, lot[entry], inserted_asks, now)
+        cancelled += lots
+    note_crossing(state, cells, symbol, now)
+    if state.is_degraded != 0 or state.is_stale != 0:
+        return
+    flow = 0
+    if had_both and cells[bids + LEVELS] > 0 and cells[asks + LEVELS] > 0:
+        flow = touch_flow(
+            bid, bid_lots, touch_key(cells, bids), touch_lots(cells, bids)
+        ) - touch_flow(ask, ask_lots, touch_key(cells, asks), touch_lots(cells, asks))
+    if flow != 0 or cancelled != 0:
+        note_book_flow(state, now, flow, cancelled)
+
+
+@njit
+def touch_flow(key: int, lots: int, new_key: int, new_lots: int) -> int:
+    """One side's share of order-flow imbalance, lots (Cont, Kukanov & Stoikov 2014, eq. 2)."""
+    if new_key > key:
+        return new_lots
+    if new_key < key:
+        return -lots
+    return new_lots - lots
+
+
+@njit
+def note_book_flow(state: Record, now: int, flow: int, cancelled: int) -> None:
+    if now != state.book_flow_ts:
+        left5 = decay(now - state.book_flow_ts, 5.0 * NS_PER_S)
+        left1 = fifth_power(left5)
+        state.ofi1 *= left1
+        state.ofi5 *= left5
+        state.cancelled1 *= left1
+        state.book_flow_ts = now
+    state.ofi1 += flow
+    state.ofi5 += flow
+    state.cancelled1 += cancelled
