@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
 PIN_FLAGS := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
@@ -41,13 +41,23 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "python3 cannot make an environment: apt-get install python3-venv"; exit 1; }
+	@$(PIP) -r requirements/pip.txt
 
-# Byte-compiling thousands of files up front costs more than compiling the few hundred that run.
+# Every pinned list is complete, so its packages need not wait for each other: four installers side by
+# side halve the time. Byte-compiling thousands of files up front costs more than compiling the few
+# hundred that run.
+define install
+	@awk '/^[a-z0-9]/ {part = (part + 1) % 4} /^[^ #]|^ +--hash/ {print > ("$(VENV)/part-" part)}' $(1)
+	@ls $(VENV)/part-* | xargs -P 4 -I{} $(PIP) --no-compile -r {}
+	@rm -f $(VENV)/part-*
+endef
+
 $(VENV)/base.stamp: requirements/base.txt | $(BIN)/python
-	@echo "Installing (about half a minute with a warm package cache)"
-	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile -r requirements/base.txt
+	@echo "Installing the pinned packages"
+	$(call install,$<)
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements/dev.txt
+	@echo "Installing the pinned packages for development"
+	$(call install,$<)
 	@touch $@ $(VENV)/base.stamp
