@@ -128,6 +128,8 @@ class OrderRequest(_Message, frozen=True, kw_only=True):
     plan: TradePlan | None = None
     frame_seq: int = 0
     config_version: str = ""
+    regime: str = "NORMAL"  # of the symbol, and of the market, when it was decided
+    global_regime: str = "GLOBAL_NORMAL"
 
 
 class RepriceHint(_Message, frozen=True, kw_only=True):
