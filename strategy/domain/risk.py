@@ -66,7 +66,7 @@ class AccountRisk:
 
 def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
     """The account against its limits: what may still be opened, and every reason why not."""
-    reasons = _entry_stops(account, config)
+    reasons = account_stops(account, config) + _capacity_stops(account, config)
     force_close = account.daily_pnl_pct <= -config.daily_loss_close_pct
     if force_close:
         reasons.append(
@@ -92,8 +92,8 @@ def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
     )
 
 
-def _entry_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
-    """Reasons that stop every entry, whatever its symbol, side and size."""
+def account_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
+    """Reasons that stop every entry and take back those not yet filled."""
     reasons = []
     if not account.equity > 0:
         reasons.append("no equity")
@@ -110,6 +110,12 @@ def _entry_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
     if account.ts_ns < account.paused_until_ns:
         left_s = (account.paused_until_ns - account.ts_ns) / 1e9
         reasons.append(f"{account.losses_in_row} losses in a row: paused for {left_s:.0f} s more")
+    return reasons
+
+
+def _capacity_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
+    """Reasons that stop further entries only: the account holds as much as it may."""
+    reasons = []
     if len(account.exposures) >= config.max_positions:
         reasons.append(
             f"{len(account.exposures)} positions and pending entries (limit {config.max_positions})"

@@ -162,7 +162,9 @@ _BY_TRIGGER: dict[Trigger, dict[SymbolState, Row]] = {
         state: Row(IN_POSITION) for state in (FLAT, WATCH, ARM, PENDING, COOLDOWN, ERROR)
     },
     Trigger.RECOVERED_NOTHING: {
-        state: Row(COOLDOWN, _REST) for state in (PENDING, IN_POSITION, EXITING, ERROR)
+        # Not ENTRY_PENDING: that no position stands says nothing about an entry still on its way.
+        state: Row(COOLDOWN, _REST)
+        for state in (IN_POSITION, EXITING, ERROR)
     },
     # Time-outs happen at frames. An unanswered request is repeated; it is the same wish, so no harm.
     Trigger.ENTRY_TIMEOUT: {

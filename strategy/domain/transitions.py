@@ -1,0 +1,147 @@
+"""Carries out the rows of the state table: moves a symbol, asks for orders, says what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from strategy.domain.config import DecisionConfig
+from strategy.domain.messages import (
+    OrderRequest,
+    Side,
+    StateEvent,
+    StrategyOutput,
+    SymbolState,
+    TradePlan,
+)
+from strategy.domain.risk import Exposure
+from strategy.domain.state_machine import EVENT_TYPES, Action, Trigger, next_row
+from strategy.domain.tracks import PendingEntry, SymbolTrack
+
+_NS_PER_MS = 1_000_000
+Figures = dict[str, float | int | str | bool | None]
+
+
+class Transitions:
+    """Fires triggers on tracks and collects what leaves the core, in order."""
+
+    def __init__(self, config: DecisionConfig, run_id: str) -> None:
+        self._config = config
+        self._run_id = run_id
+        self._out: list[StrategyOutput] = []
+        self.ignored: Counter[tuple[SymbolState, Trigger]] = Counter()
+        self.next_deadline_ns: int | None = None
+
+    def emit(self, output: StrategyOutput) -> None:
+        self._out.append(output)
+
+    def take_outputs(self) -> list[StrategyOutput]:
+        out, self._out = self._out, []
+        return out
+
+    def request_id(self, track: SymbolTrack) -> str:
+        """`<run>-<symbol>-<frame number>`; frame numbers begin anew when market restarts, ids must not."""
+        generation = f"g{track.market_generation}" if track.market_generation else ""
+        return f"{self._run_id}{generation}-{track.symbol}-{track.frame_seq}"
+
+    def fire(
+        self,
+        track: SymbolTrack,
+        trigger: Trigger,
+        ts_ns: int,
+        reason: str,
+        figures: Figures | None = None,
+        proposal: tuple[TradePlan, Exposure] | None = None,
+    ) -> bool:
+        """Move `track` by `trigger`; False (and counted) where the table has no row for it."""
+        row = next_row(track.state, trigger)
+        if row is None:
+            self.ignored[track.state, trigger] += 1
+            return False
+        before, track.state = track.state, row.state
+        for action in row.actions:
+            self._perform(action, track, ts_ns, reason, proposal)
+        self._out.append(
+            StateEvent(
+                ts_ns=ts_ns,
+                symbol=track.symbol,
+                from_state=before,
+                to_state=track.state,
+                event_type=EVENT_TYPES[trigger],
+                reason=reason,
+                extra=figures or {},
+            )
+        )
+        self._note_deadline(track)
+        return True
+
+    def _note_deadline(self, track: SymbolTrack) -> None:
+        due = track.deadline_ns()
+        if due is not None and (self.next_deadline_ns is None or due < self.next_deadline_ns):
+            self.next_deadline_ns = due
+
+    def _perform(
+        self,
+        action: Action,
+        track: SymbolTrack,
+        ts_ns: int,
+        reason: str,
+        proposal: tuple[TradePlan, Exposure] | None,
+    ) -> None:
+        config = self._config.strategy
+        match action:
+            case Action.REQUEST_OPEN:
+                assert proposal is not None, "an entry signal comes with its plan"
+                self._request_open(track, ts_ns, reason, *proposal)
+            case Action.REQUEST_CANCEL:
+                self._request(track, "CANCEL_ENTRY", ts_ns, reason)
+            case Action.REQUEST_CLOSE:
+                self._request(track, "CLOSE", ts_ns, reason)
+            case Action.START_COOLDOWN:
+                track.cooldown_until_ns = ts_ns + round(config.cooldown_s * 1000) * _NS_PER_MS
+            case Action.START_RETRY_COOLDOWN:
+                track.cooldown_until_ns = ts_ns + round(config.retry_cooldown_s * 1000) * _NS_PER_MS
+            case Action.START_ENTRY_TIMER:
+                track.entry_deadline_ns = ts_ns + config.entry_timeout_ms * _NS_PER_MS
+            case Action.START_EXIT_TIMER:
+                track.exit_deadline_ns = ts_ns + config.exit_timeout_ms * _NS_PER_MS
+
+    def _request_open(
+        self, track: SymbolTrack, ts_ns: int, reason: str, plan: TradePlan, exposure: Exposure
+    ) -> None:
+        request = OrderRequest(
+            request_id=plan.plan_id,
+            symbol=track.symbol,
+            action="OPEN",
+            side=plan.side,
+            decision_ts_ns=ts_ns,
+            valid_until_ns=ts_ns + self._config.strategy.request_ttl_ms * _NS_PER_MS,
+            reason=reason,
+            plan=plan,
+            frame_seq=track.frame_seq,
+            config_version=self._config.version,
+        )
+        track.side, track.exposure = plan.side, exposure
+        track.hint_ts_ns, track.hint_holds = ts_ns, True
+        track.pending = PendingEntry(
+            request_id=request.request_id,
+            side=plan.side,
+            exposure=exposure,
+            valid_until_ns=request.valid_until_ns,
+        )
+        self._out.append(request)
+
+    def _request(self, track: SymbolTrack, action: str, ts_ns: int, reason: str) -> None:
+        """CANCEL_ENTRY or CLOSE: repeated at the same frame it is the same request."""
+        self._out.append(
+            OrderRequest(
+                request_id=f"{self.request_id(track)}-{action}",
+                symbol=track.symbol,
+                action=action,
+                side=track.side or Side.LONG,  # both act on whatever the symbol holds
+                decision_ts_ns=ts_ns,
+                valid_until_ns=ts_ns + self._config.strategy.request_ttl_ms * _NS_PER_MS,
+                reason=reason,
+                frame_seq=track.frame_seq,
+                config_version=self._config.version,
+            )
+        )
