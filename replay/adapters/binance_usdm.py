@@ -1,0 +1,240 @@
+"""Raw captures of Binance USD-M futures: `<local receive time> <json>`, one event a line.
+
+Streams: depth (diffs), trade, bookTicker, markPrice; one line without `stream` is the REST snapshot.
+Facts used (Binance "How to manage a local order book", and the captures themselves):
+
+- the local time is ns, us or ms by its magnitude;
+- diffs before the snapshot are kept; those with `u` < `lastUpdateId` are dropped; the first one applied
+  spans it (`U` <= lastUpdateId <= `u`), and from then on `pu` equals the `u` before it;
+- bookTicker comes at every change of the touch, depth only every 30-50 ms and sometimes later than the
+  bookTicker that is already newer: after such a diff the newer touch is stated again, and a bookTicker
+  older than the book is dropped;
+- trades with `X` other than MARKET (insurance fund, ...) never met the book and are dropped;
+- snapshots hold 1,000 levels a side; what lies beyond is unknown until a diff touches it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from replay.adapters.line_files import read_lines
+from replay.domain.recordings import BadRecording, FaultLog, RawRecord, ReadProgress
+
+_MAX_BUFFERED_DIFFS = 20_000
+
+Pair = tuple[str, str]
+
+
+class _Data(msgspec.Struct, gc=False):
+    e: str = ""
+    s: str = ""
+    E: int = 0
+    T: int = 0
+    U: int = 0
+    u: int = 0
+    pu: int = -1
+    b: msgspec.Raw = msgspec.Raw()
+    a: msgspec.Raw = msgspec.Raw()
+    B: str = ""
+    A: str = ""
+    p: str = ""
+    q: str = ""
+    i: str = ""
+    r: str = ""
+    X: str = "MARKET"
+    m: bool = False
+
+
+class BinanceLine(msgspec.Struct, gc=False, rename={"last_update_id": "lastUpdateId"}):
+    """A combined-stream message, or (without `stream`) the REST depth snapshot."""
+
+    stream: str = ""
+    data: _Data | None = None
+    last_update_id: int = 0
+    E: int = 0
+    T: int = 0
+    bids: list[Pair] = []
+    asks: list[Pair] = []
+
+
+_decode_line = msgspec.json.Decoder(BinanceLine).decode
+_decode_levels = msgspec.json.Decoder(list[Pair]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def split_line(line: bytes) -> tuple[int, BinanceLine]:
+    """(receive time in ns, message). Raises ValueError, msgspec.DecodeError included."""
+    stamp, _, body = line.partition(b" ")
+    if not stamp.isdigit() or not 13 <= len(stamp) <= 19:
+        raise ValueError("does not begin with a receive time")
+    return int(stamp) * 10 ** (19 - len(stamp)), _decode_line(body)
+
+
+class _Book:
+    """Sequence state of one symbol's book; turns diffs, snapshot and touches into records."""
+
+    def __init__(self) -> None:
+        self.is_synced = False
+        self.last_u = 0
+        self.spans_snapshot = False  # has a diff been applied since the snapshot?
+        self.touch: _Data | None = None
+        self.buffered: deque[_Data] = deque(maxlen=_MAX_BUFFERED_DIFFS)
+
+
+class BinanceReader:
+    """Reads one symbol's capture, file after file; the book goes on from one file to the next."""
+
+    def __init__(
+        self, symbol: str, faults: FaultLog, lines: Counter[str], progress: ReadProgress
+    ) -> None:
+        self._symbol = symbol
+        self._faults = faults
+        self._lines = lines
+        self._progress = progress
+        self._book = _Book()
+        self._path = ""
+        self._line = 0
+        self._received_ns = 0
+
+    def read(self, paths: list[Path]) -> Iterator[RawRecord]:
+        """Records of all files in the order given. Raises BadRecording."""
+        for path in paths:
+            self._path = str(path)
+            before_ns = self._received_ns
+            for number, line in read_lines(path, self._progress):
+                self._line = number
+                try:
+                    self._received_ns, message = split_line(line)
+                except ValueError as error:
+                    self._fault("bad_line", str(error))
+                    continue
+                if before_ns and self._received_ns < before_ns:
+                    raise BadRecording(
+                        path, number, "begins before the file in front of it ends",
+                        "name files that follow each other",
+                    )  # fmt: skip
+                before_ns = 0
+                yield from self._records(message)
+        self._check_synced()
+
+    def _records(self, message: BinanceLine) -> Iterator[RawRecord]:
+        if message.data is None:
+            if not message.last_update_id:
+                return self._fault("unknown_message", "neither a stream nor a snapshot")
+            self._lines["snapshot"] += 1
+            return (yield from self._on_snapshot(message))
+        data = message.data
+        if data.s != self._symbol:
+            return self._fault("other_symbol", f"{data.s} in a capture of {self._symbol}")
+        self._lines[data.e] += 1
+        if data.e == "depthUpdate":
+            yield from self._on_diff(data)
+        elif data.e == "bookTicker":
+            yield from self._on_touch(data)
+        elif data.e == "trade":
+            yield from self._on_trade(data)
+        elif data.e == "markPriceUpdate":
+            yield self._ticker(data)
+        else:
+            self._fault("unknown_message", data.e)
+
+    def _on_snapshot(self, message: BinanceLine) -> Iterator[RawRecord]:
+        book = self._book
+        book.is_synced, book.spans_snapshot, book.last_u = True, False, message.last_update_id
+        ts_ms = message.T or message.E or self._received_ns // 1_000_000
+        yield self._orderbook("SNAPSHOT", message.bids, message.asks, ts_ms)
+        waiting, book.buffered = book.buffered, deque(maxlen=_MAX_BUFFERED_DIFFS)
+        for diff in waiting:
+            yield from self._on_diff(diff)
+        if book.is_synced and book.touch is not None and book.touch.u > book.last_u:
+            yield self._touch(book.touch)
+
+    def _on_diff(self, diff: _Data) -> Iterator[RawRecord]:
+        book = self._book
+        if not book.is_synced:
+            book.buffered.append(diff)
+            return
+        if not book.spans_snapshot:
+            if diff.u < book.last_u:
+                return
+            is_next = diff.U <= book.last_u <= diff.u or diff.pu == book.last_u
+        else:
+            is_next = diff.pu == book.last_u
+        if not is_next:
+            self._fault("sequence_gap", f"{diff.pu} does not follow {book.last_u}")
+            book.is_synced = False
+            book.buffered.append(diff)
+            yield self._record("orderbook", {"subtype": "GAP"})
+            return
+        try:
+            bids, asks = _decode_levels(diff.b), _decode_levels(diff.a)
+        except ValueError as error:
+            self._fault("bad_line", str(error))
+            book.is_synced = False
+            yield self._record("orderbook", {"subtype": "GAP"})
+            return
+        book.spans_snapshot, book.last_u = True, diff.u
+        yield self._orderbook("DELTA", bids, asks, diff.T)
+        if book.touch is not None and book.touch.u > diff.u:
+            self._lines["touch stated again"] += 1
+            yield self._touch(book.touch)
+
+    def _on_touch(self, touch: _Data) -> Iterator[RawRecord]:
+        book = self._book
+        if book.touch is not None and touch.u < book.touch.u:
+            return
+        book.touch = touch
+        if not book.is_synced:
+            return
+        if touch.u >= book.last_u:
+            yield self._touch(touch)
+        else:
+            self._lines["bookTicker older than the book"] += 1
+
+    def _on_trade(self, trade: _Data) -> Iterator[RawRecord]:
+        if trade.X != "MARKET":
+            self._lines[f"trade left out: {trade.X}"] += 1
+            return
+        side = "Sell" if trade.m else "Buy"
+        payload = {"price": trade.p, "qty": trade.q, "side": side, "ts": trade.T}
+        yield self._record("trade", payload)
+
+    def _ticker(self, mark: _Data) -> RawRecord:
+        payload = {
+            "markPrice": mark.p,
+            "indexPrice": mark.i,
+            "fundingRate": mark.r,
+            "nextFundingTime": mark.T or "",
+            "ts": mark.E,
+        }
+        return self._record("ticker", payload)
+
+    def _touch(self, touch: _Data) -> RawRecord:
+        bids, asks = [(_text(touch.b), touch.B)], [(_text(touch.a), touch.A)]
+        return self._orderbook("BBO", bids, asks, touch.T)
+
+    def _orderbook(self, subtype: str, bids: list[Pair], asks: list[Pair], ts_ms: int) -> RawRecord:
+        payload = {"subtype": subtype, "bids": bids, "asks": asks, "ts": ts_ms}
+        return self._record("orderbook", payload)
+
+    def _record(self, kind: str, payload: dict[str, Any]) -> RawRecord:
+        return RawRecord(self._received_ns, kind, self._symbol, payload, self._path, self._line)
+
+    def _fault(self, kind: str, detail: str) -> None:
+        self._faults.add(kind, self._path, self._line, detail)
+
+    def _check_synced(self) -> None:
+        if not self._book.is_synced and self._lines["snapshot"] == 0:
+            self._fault("no_snapshot", f"no book snapshot of {self._symbol}: its book stays empty")
+
+
+def _text(raw: msgspec.Raw) -> str:
+    try:
+        return _decode_text(raw)
+    except ValueError:
+        return "not a price"  # the hub refuses it and counts it

@@ -1,0 +1,101 @@
+"""Bybit v5 public messages from a file, as records of the hub: the same parser as the live socket's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from market.adapters.bybit_messages import (
+    BadMessage,
+    BookMessage,
+    Message,
+    TickerMessage,
+    TradeMessage,
+    parse,
+    symbol_of,
+)
+from replay.domain.recordings import FaultLog, RawRecord
+
+
+class BybitFeed:
+    """Turns frames of one connection into records; a jump of a book's update id becomes a GAP."""
+
+    def __init__(self, symbols: set[str], faults: FaultLog, lines: Counter[str]) -> None:
+        self._symbols = symbols
+        self._faults = faults
+        self._lines = lines
+        self._update_ids: dict[str, int] = {}  # of books that are whole
+
+    def records(
+        self, frame: bytes | str, received_ns: int | None, path: str, line: int
+    ) -> Iterator[RawRecord]:
+        """Records of one frame; without a receive time the exchange's sending time stands in."""
+        try:
+            message = parse(frame)
+        except BadMessage as error:
+            self._faults.add(error.kind, path, line, error.detail)
+            return
+        if not isinstance(message, BookMessage | TradeMessage | TickerMessage):
+            self._lines[type(message).__name__.removesuffix("Message").lower()] += 1
+            return
+        self._lines[message.topic.partition(".")[0]] += 1
+        symbol = symbol_of(message.topic)
+        if symbol not in self._symbols:
+            self._lines["symbol left out"] += 1
+            return
+        when_ns = message.ts * 1_000_000 if received_ns is None else received_ns
+        for kind, payload in self._payloads(message, symbol, path, line):
+            yield RawRecord(when_ns, kind, symbol, payload, path, line)
+
+    def _payloads(
+        self, message: Message, symbol: str, path: str, line: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(message, BookMessage):
+            yield "orderbook", self._book(message, symbol, path, line)
+        elif isinstance(message, TickerMessage):
+            yield "ticker", _ticker(message)
+        elif isinstance(message, TradeMessage):
+            self._lines["trades"] += len(message.data)
+            for trade in message.data:
+                yield (
+                    "trade",
+                    {
+                        "price": trade.p,
+                        "qty": trade.v,
+                        "side": trade.S,
+                        "ts": trade.T,
+                        "rpi": trade.RPI,
+                        "block": trade.BT,
+                    },
+                )
+
+    def _book(self, message: BookMessage, symbol: str, path: str, line: int) -> dict[str, Any]:
+        data = message.data
+        if message.type == "snapshot":
+            self._update_ids[symbol] = data.u
+            subtype = "SNAPSHOT"
+        else:
+            last = self._update_ids.get(symbol)
+            if last is None:
+                return {"subtype": "GAP"}
+            if data.u != last + 1:
+                del self._update_ids[symbol]
+                self._faults.add("sequence_gap", path, line, f"{symbol}: {data.u} after {last}")
+                return {"subtype": "GAP"}
+            self._update_ids[symbol] = data.u
+            subtype = "DELTA"
+        return {"subtype": subtype, "bids": data.b, "asks": data.a, "ts": message.cts or message.ts}
+
+
+def _ticker(message: TickerMessage) -> dict[str, Any]:
+    data = message.data
+    return {
+        "lastPrice": data.last_price,
+        "markPrice": data.mark_price,
+        "indexPrice": data.index_price,
+        "fundingRate": data.funding_rate,
+        "nextFundingTime": data.next_funding_time,
+        "openInterest": data.open_interest,
+        "ts": message.ts,
+    }
