@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +160,32 @@ class ChunkBuilder:
             self._side.append(side)
             self._tick.append(tick)
             self._lot.append(lot)
+        self._offset.append(len(self._side))
+
+    def add_book(
+        self,
+        kind: EventKind,
+        *,
+        symbol: int,
+        seq: int,
+        core_ts_ns: int,
+        exchange_ts_ns: int,
+        bids: dict[int, int],
+        asks: dict[int, int],
+    ) -> None:
+        """Append a book message; `bids` and `asks` map tick -> lot. The fast form of `add`."""
+        self._kind.append(kind)
+        self._flags.append(0)
+        self._symbol.append(symbol)
+        self._seq.append(seq)
+        self._core.append(core_ts_ns)
+        self._exchange.append(exchange_ts_ns)
+        self._side.extend(repeat(BID, len(bids)))
+        self._tick.extend(bids)
+        self._lot.extend(bids.values())
+        self._side.extend(repeat(ASK, len(asks)))
+        self._tick.extend(asks)
+        self._lot.extend(asks.values())
         self._offset.append(len(self._side))
 
     def take(self) -> EventChunk:
