@@ -15,8 +15,20 @@ import msgspec
 
 from execution.domain.config import ExecutionConfig
 from execution.domain.sim_book import (
-    BUY_TICK, EVERY_BOOK, FAR, INDEX_1E9, INDEX_FALL, INDEX_RISE, LAST_FALL, LAST_RISE, LAST_TICK,
-    MARK_1E9, MARK_FALL, MARK_RISE, SELL_TICK, SimBooks,
+    BUY_TICK,
+    EVERY_BOOK,
+    FAR,
+    INDEX_1E9,
+    INDEX_FALL,
+    INDEX_RISE,
+    LAST_FALL,
+    LAST_RISE,
+    LAST_TICK,
+    MARK_1E9,
+    MARK_FALL,
+    MARK_RISE,
+    SELL_TICK,
+    SimBooks,
 )  # fmt: skip
 from execution.domain.sim_ledger import SimLedger, SimPosition, fee_usdt
 from execution.domain.sim_orders import (
@@ -33,7 +45,6 @@ from execution.domain.venue import (
     CommandRefused,
     OrderFilled,
     OrderSide,
-    OrderType,
     OrderUpdated,
     PlaceOrder,
     TimeInForce,

@@ -1,0 +1,75 @@
+"""The execution core and the simulated venue as one thing in one process: live SIM and replay alike.
+
+The desk routes commands to the venue and brings its updates back when they arrive. It returns the rest
+of what the core wanted, in order. `journal` is called with each batch before any command of it is
+submitted: the write-ahead point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from execution.domain.core import ExecutionCore
+from execution.domain.operator import OperatorCommand
+from execution.domain.outputs import ExecutionOutput
+from execution.domain.simulated_exchange import Deliveries, SimulatedExchange
+from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder
+from market.domain.events import EventChunk
+from market.domain.frames import Frames
+from strategy.domain.messages import OrderRequest, RepriceHint
+
+Journal = Callable[[list[ExecutionOutput]], None]
+COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
+
+
+def _no_journal(outputs: list[ExecutionOutput]) -> None:
+    """Replay keeps no write-ahead log."""
+
+
+class SimulatedDesk:
+    """Core, venue and the way between them."""
+
+    def __init__(
+        self, core: ExecutionCore, venue: SimulatedExchange, journal: Journal = _no_journal
+    ) -> None:
+        self.core = core
+        self.venue = venue
+        self.deliveries = Deliveries()
+        self.journal = journal
+
+    def on_market(self, chunk: EventChunk) -> None:
+        """The venue sees the market; what it does to our orders is on its way to us afterwards."""
+        self.deliveries.push(self.venue.process(chunk))
+
+    def deliver(self, now_ns: int) -> list[ExecutionOutput]:
+        """Hear every update that has arrived by `now_ns`, each at its own time."""
+        outputs: list[ExecutionOutput] = []
+        while self.deliveries.next_at_ns is not None and self.deliveries.next_at_ns <= now_ns:
+            for update in self.deliveries.due(self.deliveries.next_at_ns):
+                outputs += self._carry_out(self.core.on_venue(update, update.deliver_at_ns))
+        return outputs
+
+    def on_request(
+        self, request: OrderRequest | RepriceHint, now_ns: int, stream_id: str = ""
+    ) -> list[ExecutionOutput]:
+        return self._carry_out(self.core.on_request(request, now_ns, stream_id))
+
+    def on_quotes(self, frames: Frames) -> list[ExecutionOutput]:
+        return self._carry_out(self.core.on_quotes(frames))
+
+    def on_operator(self, command: OperatorCommand, now_ns: int) -> list[ExecutionOutput]:
+        return self._carry_out(self.core.on_operator(command, now_ns))
+
+    def on_timer(self, now_ns: int, venue_time_ns: int) -> list[ExecutionOutput]:
+        """Let time pass: for the venue up to `venue_time_ns` (it may lag the feed), for us to `now_ns`."""
+        self.deliveries.push(self.venue.advance(venue_time_ns))
+        return [*self.deliver(now_ns), *self._carry_out(self.core.on_timer(now_ns))]
+
+    def _carry_out(self, outputs: list[ExecutionOutput]) -> list[ExecutionOutput]:
+        if not outputs:
+            return outputs
+        self.journal(outputs)
+        for output in outputs:
+            if isinstance(output, COMMANDS):
+                self.venue.submit(output)
+        return [output for output in outputs if not isinstance(output, COMMANDS)]

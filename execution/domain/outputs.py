@@ -1,0 +1,27 @@
+"""What the execution core wants done, in the order it wants it done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder
+from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
+
+
+class LogLine(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
+    """One line of the write-ahead order log, ready for JSON; on disk before anything after it is done."""
+
+    record: dict[str, Any]
+
+
+class RecordRow(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
+    """One row for `execution.records` and the ORM projection; `row["record"]` says which kind."""
+
+    row: dict[str, Any]
+
+
+ExecutionOutput = (
+    LogLine | PlaceOrder | AmendOrder | CancelOrder | ExecutionEvent | ExecutionSnapshot | RecordRow
+)
