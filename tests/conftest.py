@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 SHARED = Path(os.environ.get("SCALPER_SHARED_DATA", Path(__file__).parents[2] / "shared"))
 SHARED_MISSING = (
@@ -28,3 +33,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared() -> Path:
     """The developers' folder of recorded markets (`data/`) and captured messages (`fixtures/`)."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The URL of a real Valkey for the whole test session; `settings.REDIS_URL` already names it."""
+    from django.conf import settings
+
+    from failover.services.valkey import running_valkey
+
+    with running_valkey(settings.VALKEY_SOCKET) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def redis_client(valkey: str) -> AsyncIterator[Redis]:
+    """A client of an empty bus."""
+    from failover.adapters.bus import connect_bus
+
+    client = connect_bus(valkey)
+    await client.flushall()
+    yield client
+    await client.aclose()

@@ -1,0 +1,20 @@
+"""UTC days by name, as the files of a day carry them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NS_PER_DAY = 86_400_000_000_000
+
+
+def utc_day(ts_ns: int) -> str:
+    """The UTC day of an instant in nanoseconds since the epoch, as `YYYY-MM-DD`."""
+    return (_EPOCH + timedelta(days=ts_ns // NS_PER_DAY)).date().isoformat()
+
+
+def iso_ms(ts_ns: int) -> str:
+    """An instant in nanoseconds since the epoch as ISO-8601 UTC with ms: `2026-01-31T12:00:00.000Z`."""
+    ms = ts_ns // 1_000_000
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
