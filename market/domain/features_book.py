@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from market.domain.book import (
     clear,
-    find,
+    drop_touch,
     insert,
     is_level,
     key_of,
+    level_count,
+    rank_of,
     remove,
     side_block,
     touch_key,
@@ -19,12 +20,13 @@ from market.domain.book import (
 )
 from market.domain.events import BID
 from market.domain.features_decay import decay, fifth_power
+from market.domain.kernel_jit import hot_jit, kernel_jit
 from market.domain.kernel_state import (
     CREDIT_KEY,
     CREDIT_LOTS,
     CREDIT_TS,
+    END,
     KEYS,
-    LEVELS,
     NS_PER_S,
     SIDE_CELLS,
     SIZES,
@@ -35,7 +37,7 @@ FLICKER_LEVELS = 20
 CREDIT_LIFE_NS = NS_PER_S
 
 
-@njit
+@hot_jit
 def note_book_feed(state: Record, rules: Record, now: int) -> None:
     """The feed spoke: silence or a crossed book that lasted too long until now is remembered."""
     if state.has_snapshot != 0:
@@ -46,13 +48,13 @@ def note_book_feed(state: Record, rules: Record, now: int) -> None:
     state.book_ts = now
 
 
-@njit
+@hot_jit
 def has_both_sides(cells: NDArray[np.int64], symbol: int) -> bool:
     bids = side_block(symbol, BID)
-    return cells[bids + LEVELS] > 0 and cells[bids + SIDE_CELLS + LEVELS] > 0
+    return level_count(cells, bids) > 0 and level_count(cells, bids + SIDE_CELLS) > 0
 
 
-@njit
+@hot_jit
 def note_crossing(state: Record, cells: NDArray[np.int64], symbol: int, now: int) -> None:
     bids = side_block(symbol, BID)
     if (
@@ -65,7 +67,7 @@ def note_crossing(state: Record, cells: NDArray[np.int64], symbol: int, now: int
         state.crossed_since = 0
 
 
-@njit
+@kernel_jit
 def apply_snapshot(
     state: Record,
     run: Record,
@@ -94,7 +96,7 @@ def apply_snapshot(
     note_crossing(state, cells, symbol, now)
 
 
-@njit
+@hot_jit
 def cancelled_lots(cells: NDArray[np.int64], block: int, key: int, gone: int, now: int) -> int:
     """Part of `gone` that lately traded size at this price or beyond does not explain."""
     if now - cells[block + CREDIT_TS] > CREDIT_LIFE_NS or key < cells[block + CREDIT_KEY]:
@@ -104,7 +106,7 @@ def cancelled_lots(cells: NDArray[np.int64], block: int, key: int, gone: int, no
     return gone - traded
 
 
-@njit
+@hot_jit
 def apply_level(
     run: Record,
     cells: NDArray[np.int64],
@@ -120,38 +122,38 @@ def apply_level(
     best 20, the new `inserted`). A level deleted while no more levels than the inserted ones stand
     behind it was pushed out of the window: unknown, not cancelled.
     """
-    levels = cells[block + LEVELS]
-    index = find(cells, block + KEYS, levels, key)
-    if index == 0 or cells[block + KEYS + index - 1] != key:
+    rank = rank_of(cells, block, key)
+    at = block + SIZES + cells[block + END] - 1 - rank
+    if cells[at - SIZES + KEYS] != key:
         if lot == 0:
             return 0, inserted
-        if not insert(cells, block, index, key, lot):
+        if not insert(cells, block, rank, key, lot):
             run.capacity_evictions += 1
         return 0, inserted + 1
-    behind = index - 1
-    gone = cells[block + SIZES + behind] - lot
+    gone = cells[at] - lot
+    is_pushed_out = False
     if lot == 0:
-        remove(cells, block, behind)
+        is_pushed_out = level_count(cells, block) - 1 - rank < inserted
+        remove(cells, block, rank)
     else:
-        cells[block + SIZES + behind] = lot
-    is_pushed_out = lot == 0 and behind < inserted
-    if gone <= 0 or levels - index >= FLICKER_LEVELS or is_pushed_out:
+        cells[at] = lot
+    if gone <= 0 or rank >= FLICKER_LEVELS or is_pushed_out:
         return 0, inserted
     return cancelled_lots(cells, block, key, gone, now), inserted
 
 
-@njit
+@hot_jit
 def drop_better(cells: NDArray[np.int64], block: int, key: int, now: int) -> int:
     """A BBO says nothing is better than `key`: those levels go. Returns lots cancelled."""
     cancelled = 0
-    while cells[block + LEVELS] > 0 and touch_key(cells, block) > key:
+    while touch_key(cells, block) > key:
         best, gone = touch_key(cells, block), touch_lots(cells, block)
-        cells[block + LEVELS] -= 1
+        drop_touch(cells, block)
         cancelled += cancelled_lots(cells, block, best, gone, now)
     return cancelled
 
 
-@njit
+@hot_jit
 def apply_update(
     state: Record,
     run: Record,
@@ -168,7 +170,7 @@ def apply_update(
     """Apply a delta or a BBO (entries first..last) and note order flow and cancelled size."""
     bids = side_block(symbol, BID)
     asks = bids + SIDE_CELLS
-    had_both = cells[bids + LEVELS] > 0 and cells[asks + LEVELS] > 0
+    had_both = has_both_sides(cells, symbol)
     bid, bid_lots, ask, ask_lots = 0, 0, 0, 0
     if had_both:
         bid, bid_lots = touch_key(cells, bids), touch_lots(cells, bids)
@@ -192,7 +194,7 @@ def apply_update(
     if state.is_degraded != 0 or state.is_stale != 0:
         return
     flow = 0
-    if had_both and cells[bids + LEVELS] > 0 and cells[asks + LEVELS] > 0:
+    if had_both and has_both_sides(cells, symbol):
         flow = touch_flow(
             bid, bid_lots, touch_key(cells, bids), touch_lots(cells, bids)
         ) - touch_flow(ask, ask_lots, touch_key(cells, asks), touch_lots(cells, asks))
@@ -200,7 +202,7 @@ def apply_update(
         note_book_flow(state, now, flow, cancelled)
 
 
-@njit
+@hot_jit
 def touch_flow(key: int, lots: int, new_key: int, new_lots: int) -> int:
     """One side's share of order-flow imbalance, lots (Cont, Kukanov & Stoikov 2014, eq. 2)."""
     if new_key > key:
@@ -210,7 +212,7 @@ def touch_flow(key: int, lots: int, new_key: int, new_lots: int) -> int:
     return new_lots - lots
 
 
-@njit
+@hot_jit
 def note_book_flow(state: Record, now: int, flow: int, cancelled: int) -> None:
     if now != state.book_flow_ts:
         left5 = decay(now - state.book_flow_ts, 5.0 * NS_PER_S)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 
 import numpy as np
-from numba import njit
+
+from market.domain.kernel_jit import hot_jit
 
 LN2 = 0.6931471805599453
 
@@ -27,7 +28,7 @@ _HALVINGS = np.array([0.5**n for n in range(1001)])
 _FRACTIONS = np.array(_fractions())
 
 
-@njit
+@hot_jit
 def decay(elapsed_ns: float, half_life_ns: float) -> float:
     """Weight left after `elapsed_ns` >= 0: 2 ** -(elapsed / half life), to 2e-15 relative."""
     steps = elapsed_ns * (_PARTS / half_life_ns)
@@ -39,13 +40,13 @@ def decay(elapsed_ns: float, half_life_ns: float) -> float:
     return _HALVINGS[whole >> 6] * _FRACTIONS[whole & 63] * tail
 
 
-@njit
+@hot_jit
 def fifth_power(x: float) -> float:
     square = x * x
     return square * square * x
 
 
-@njit
+@hot_jit
 def sixth_power(x: float) -> float:
     cube = x * x * x
     return cube * cube

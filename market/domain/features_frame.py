@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from market.domain.book import side_block, touch_key, touch_lots
+from market.domain.book import level_count, side_block, touch_key, touch_lots
 from market.domain.events import BID
 from market.domain.features_book import has_both_sides
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
 from market.domain.frames import BookState
+from market.domain.kernel_jit import hot_jit, kernel_jit
 from market.domain.kernel_state import (
+    END,
+    FIRST,
     KEYS,
-    LEVELS,
     NS_PER_S,
     SIDE_CELLS,
     SIZES,
@@ -31,7 +32,7 @@ MIN_FLOW_VARIANCE = 1e-6  # of the mean squared flow; below it lambda is roundin
 MIDS, OPEN_INTERESTS = 0, 1  # rings
 
 
-@njit
+@kernel_jit
 def book_state(
     state: Record, rules: Record, cells: NDArray[np.int64], symbol: int, now: int
 ) -> int:
@@ -46,7 +47,7 @@ def book_state(
     return OK if has_both_sides(cells, symbol) else EMPTY
 
 
-@njit
+@hot_jit
 def current_mid2(cells: NDArray[np.int64], symbol: int) -> int:
     """Bid tick + ask tick, twice the mid; 0 while a side is empty."""
     if not has_both_sides(cells, symbol):
@@ -55,7 +56,7 @@ def current_mid2(cells: NDArray[np.int64], symbol: int) -> int:
     return touch_key(cells, bids) - touch_key(cells, bids + SIDE_CELLS)
 
 
-@njit
+@kernel_jit
 def sample_boundary(
     state: Record,
     rules: Record,
@@ -78,7 +79,7 @@ def sample_boundary(
     state.boundary_flow = 0.0
 
 
-@njit
+@kernel_jit
 def sample_depth(
     state: Record, cells: NDArray[np.int64], symbol: int, is_ok: bool, keep: float
 ) -> None:
@@ -90,7 +91,7 @@ def sample_depth(
         state.depth_weight += 1.0
 
 
-@njit
+@kernel_jit
 def sample_volatility(state: Record, rules: Record, ret: float) -> None:
     state.rv10_sum *= rules.keep10
     state.rv10_weight *= rules.keep10
@@ -109,7 +110,7 @@ def sample_volatility(state: Record, rules: Record, ret: float) -> None:
     state.rv300_weight += 1.0
 
 
-@njit
+@kernel_jit
 def sample_impact(state: Record, ret: float, keep: float) -> None:
     state.kyle_weight *= keep
     state.kyle_ret *= keep
@@ -126,7 +127,7 @@ def sample_impact(state: Record, ret: float, keep: float) -> None:
     state.kyle_flow_flow += flow * flow
 
 
-@njit
+@kernel_jit
 def write_frame(
     frame: Record,
     state: Record,
@@ -160,7 +161,7 @@ def write_frame(
     state.sweep = 0
 
 
-@njit
+@kernel_jit
 def write_prices(
     frame: Record, state: Record, rules: Record, cells: NDArray[np.int64], symbol: int
 ) -> None:
@@ -170,11 +171,11 @@ def write_prices(
     frame.ask_tick = 0
     frame.bid = frame.bid_size = frame.ask = frame.ask_size = math.nan
     frame.mid = frame.microprice = frame.spread_bps = math.nan
-    if cells[bids + LEVELS] > 0:
+    if level_count(cells, bids) > 0:
         frame.bid_tick = touch_key(cells, bids)
         frame.bid = frame.bid_tick * rules.price_numerator / rules.price_denominator
         frame.bid_size = touch_lots(cells, bids) * rules.qty_numerator / rules.qty_denominator
-    if cells[asks + LEVELS] > 0:
+    if level_count(cells, asks) > 0:
         frame.ask_tick = -touch_key(cells, asks)
         frame.ask = frame.ask_tick * rules.price_numerator / rules.price_denominator
         frame.ask_size = touch_lots(cells, asks) * rules.qty_numerator / rules.qty_denominator
@@ -188,31 +189,32 @@ def write_prices(
     write_depth(frame, rules, cells, bids, asks, has_both_sides(cells, symbol))
 
 
-@njit
+@kernel_jit
 def lots_of_best(cells: NDArray[np.int64], block: int, levels: int) -> int:
-    count = cells[block + LEVELS]
+    end = block + SIZES + cells[block + END]
     total = 0
-    for i in range(block + SIZES + max(0, count - levels), block + SIZES + count):
+    for i in range(end - min(levels, level_count(cells, block)), end):
         total += cells[i]
     return total
 
 
-@njit
+@kernel_jit
 def value_of_best(cells: NDArray[np.int64], block: int, levels: int) -> float:
     """Sum of |key| * lots, best first."""
-    count = cells[block + LEVELS]
+    end = cells[block + END] - 1
     total = 0.0
-    for i in range(count - 1, max(0, count - levels) - 1, -1):
-        total += float(abs(cells[block + KEYS + i])) * float(cells[block + SIZES + i])
+    for i in range(min(levels, level_count(cells, block))):
+        key, lots = cells[block + KEYS + end - i], cells[block + SIZES + end - i]
+        total += float(abs(key)) * float(lots)
     return total
 
 
-@njit
+@kernel_jit
 def imbalance(bid_lots: int, ask_lots: int) -> float:
     return (bid_lots - ask_lots) / (bid_lots + ask_lots)
 
 
-@njit
+@kernel_jit
 def write_depth(
     frame: Record,
     rules: Record,
@@ -223,21 +225,21 @@ def write_depth(
 ) -> None:
     frame.imb1 = frame.imb5 = frame.imb20 = frame.depth_span_bps = math.nan
     frame.bid_depth_usd20 = frame.ask_depth_usd20 = math.nan
-    if cells[bids + LEVELS] > 0:
+    if level_count(cells, bids) > 0:
         frame.bid_depth_usd20 = value_of_best(cells, bids, 20) * rules.usd_per_tick_lot
-    if cells[asks + LEVELS] > 0:
+    if level_count(cells, asks) > 0:
         frame.ask_depth_usd20 = value_of_best(cells, asks, 20) * rules.usd_per_tick_lot
     if not is_two_sided:
         return
     frame.imb1 = imbalance(touch_lots(cells, bids), touch_lots(cells, asks))
     frame.imb5 = imbalance(lots_of_best(cells, bids, 5), lots_of_best(cells, asks, 5))
     frame.imb20 = imbalance(lots_of_best(cells, bids, 20), lots_of_best(cells, asks, 20))
-    lowest = cells[bids + KEYS + max(0, cells[bids + LEVELS] - 20)]
-    highest = -cells[asks + KEYS + max(0, cells[asks + LEVELS] - 20)]
+    lowest = cells[bids + KEYS + max(cells[bids + FIRST], cells[bids + END] - 20)]
+    highest = -cells[asks + KEYS + max(cells[asks + FIRST], cells[asks + END] - 20)]
     frame.depth_span_bps = 1e4 * (highest - lowest) / (frame.bid_tick + frame.ask_tick)
 
 
-@njit
+@kernel_jit
 def write_book_flow(
     frame: Record, state: Record, cells: NDArray[np.int64], symbol: int, now: int
 ) -> None:
@@ -254,7 +256,7 @@ def write_book_flow(
         frame.flicker = state.cancelled1 * left1 * LN2 / lots
 
 
-@njit
+@kernel_jit
 def write_trade_flow(frame: Record, state: Record, now: int) -> None:
     frame.flow1s = frame.flow5s = frame.flow30s = frame.flow_ratio5s = math.nan
     frame.trade_rate5s = frame.notional_rate5s = frame.cvd = frame.trade_age_ms = math.nan
@@ -278,7 +280,7 @@ def write_trade_flow(frame: Record, state: Record, now: int) -> None:
         frame.vpin = state.bucket_imbalance_sum / state.bucket_volume_sum
 
 
-@njit
+@kernel_jit
 def ring_return(
     rings: NDArray[np.float64], symbol: int, boundary_index: int, steps: int, mid2: float
 ) -> float:
@@ -286,7 +288,7 @@ def ring_return(
     return (mid2 - before) / before * 1e4
 
 
-@njit
+@kernel_jit
 def write_returns(
     frame: Record,
     state: Record,
@@ -305,12 +307,12 @@ def write_returns(
     frame.ret300s = ring_return(rings, symbol, boundary_index, rules.steps300, mid2)
 
 
-@njit
+@kernel_jit
 def root_mean(total: float, weight: float) -> float:
     return math.sqrt(total / weight) if weight > MIN_WEIGHT else math.nan
 
 
-@njit
+@kernel_jit
 def write_averages(frame: Record, state: Record) -> None:
     frame.rv10s = root_mean(state.rv10_sum, state.rv10_weight)
     frame.rv60s = root_mean(state.rv60_sum, state.rv60_weight)
@@ -327,7 +329,7 @@ def write_averages(frame: Record, state: Record) -> None:
         frame.kyle_lambda = covariance / variance
 
 
-@njit
+@kernel_jit
 def write_context(
     frame: Record,
     state: Record,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from market.domain.book import key_of, side_block
 from market.domain.events import BUY
 from market.domain.features_book import CREDIT_LIFE_NS
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
+from market.domain.kernel_jit import hot_jit, kernel_jit
 from market.domain.kernel_state import (
     BUCKETS,
     CREDIT_KEY,
@@ -27,7 +27,7 @@ BUCKETS_PER_DAY = 200
 MIN_VOLUME_SPAN_NS = 60 * NS_PER_S  # a day's volume is not guessed from less than a minute
 
 
-@njit
+@hot_jit
 def apply_trade(
     state: Record,
     rules: Record,
@@ -47,7 +47,7 @@ def apply_trade(
     return note_burst(state, exchange_ts, side, tick, rules.sweep_levels)
 
 
-@njit
+@hot_jit
 def note_flow(state: Record, rules: Record, now: int, side: int, tick: int, lot: int) -> None:
     notional = float(tick) * float(lot) * rules.usd_per_tick_lot
     signed = notional if side == BUY else -notional
@@ -73,7 +73,7 @@ def note_flow(state: Record, rules: Record, now: int, side: int, tick: int, lot:
     state.boundary_flow += signed
 
 
-@njit
+@hot_jit
 def note_burst(state: Record, exchange_ts: int, side: int, tick: int, sweep_levels: int) -> bool:
     """Count the price levels one taker takes: trades of one side and one exchange time in a row."""
     if (
@@ -96,7 +96,7 @@ def note_burst(state: Record, exchange_ts: int, side: int, tick: int, sweep_leve
     return is_deeper and state.burst_levels == sweep_levels
 
 
-@njit
+@hot_jit
 def note_credit(cells: NDArray[np.int64], block: int, key: int, lot: int, now: int) -> None:
     """The resting side will shrink by `lot` at `key` or better: that will not be a cancellation."""
     if cells[block + CREDIT_LOTS] == 0 or now - cells[block + CREDIT_TS] > CREDIT_LIFE_NS:
@@ -107,7 +107,7 @@ def note_credit(cells: NDArray[np.int64], block: int, key: int, lot: int, now: i
     cells[block + CREDIT_TS] = now
 
 
-@njit
+@kernel_jit
 def bucket_lots(state: Record, now: int) -> int:
     """Size of the VPIN bucket that opens now: a 200th of the volume of a day at the rate so far."""
     span = max(now - state.first_trade_ts, MIN_VOLUME_SPAN_NS)
@@ -115,7 +115,7 @@ def bucket_lots(state: Record, now: int) -> int:
     return max(1, np.int64(min(daily / BUCKETS_PER_DAY, float(MAX_LOT))))
 
 
-@njit
+@hot_jit
 def fill_buckets(
     state: Record, cells: NDArray[np.int64], symbol: int, now: int, side: int, lot: int
 ) -> None:
@@ -135,7 +135,7 @@ def fill_buckets(
             close_bucket(state, cells, symbol * SYMBOL_CELLS + BUCKETS)
 
 
-@njit
+@kernel_jit
 def close_bucket(state: Record, cells: NDArray[np.int64], first: int) -> None:
     slot = first + state.bucket_next
     imbalance = abs(state.bucket_signed)

@@ -22,7 +22,7 @@ from market.domain.kernel_state import (
     COUNTERS,
     MAX_TIME_NS,
     RUN_DTYPE,
-    SYMBOL_CELLS,
+    new_cells,
     new_rings,
     new_symbols,
     rules_of,
@@ -40,7 +40,7 @@ class MarketKernel:
         self._rules = rules_of(instruments, config)
         self._run = np.zeros(1, RUN_DTYPE)
         self._symbols = new_symbols(len(instruments))
-        self._cells = np.zeros(len(instruments) * SYMBOL_CELLS, np.int64)
+        self._cells = new_cells(len(instruments))
         self._rings = new_rings(self._rules)
         self._out = np.zeros(max(_FRAMES_A_CALL, 4 * len(instruments) + 4), FRAME_DTYPE)
         self._state = (

@@ -27,6 +27,7 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
+from market.domain.kernel_jit import hot_jit, kernel_jit
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -45,14 +46,14 @@ _M4, _M5 = 7640891576956012809, -4942790177534073029
 _LOW35 = (1 << 35) - 1
 
 
-@njit
+@hot_jit
 def mix(state: int, value: int) -> int:
     """One-to-one in `state` and in `value`: one changed value always shows, then and ever after."""
     state = (state ^ value) * _M1
     return state ^ ((state >> 29) & _LOW35)
 
 
-@njit
+@hot_jit
 def hash_inputs(
     state: Record,
     header: int,
@@ -75,7 +76,7 @@ def hash_inputs(
     state.input_hash = rolling
 
 
-@njit
+@hot_jit
 def admissible_time(run: Record, core_ts: int) -> int:
     """Core time never goes back and is a plausible instant; what is not takes the present."""
     if core_ts <= 0 or core_ts >= MAX_TIME_NS:
@@ -87,7 +88,7 @@ def admissible_time(run: Record, core_ts: int) -> int:
     return core_ts
 
 
-@njit
+@kernel_jit
 def fall_asleep(run: Record, symbols: NDArray[np.void], rings: NDArray[np.float64]) -> None:
     """Nothing came for an hour: stop the grid and forget the mids that returns would span."""
     run.next_boundary = 0
@@ -97,7 +98,7 @@ def fall_asleep(run: Record, symbols: NDArray[np.void], rings: NDArray[np.float6
         symbols[s].boundary_flow = 0.0
 
 
-@njit
+@kernel_jit
 def emit_boundaries(
     now: int,
     run: Record,
@@ -131,7 +132,7 @@ def emit_boundaries(
     return made, False
 
 
-@njit
+@kernel_jit
 def apply_ticker(
     state: Record,
     run: Record,
@@ -160,12 +161,12 @@ def apply_ticker(
             run.unknown_ticker_field += 1
 
 
-@njit
+@hot_jit
 def is_trade(side: int, tick: int, lot: int) -> bool:
     return side <= 1 and 0 < tick < MAX_TICK and 0 < lot < MAX_LOT
 
 
-@njit
+@hot_jit
 def has_moved(state: Record, rules: Record, cells: NDArray[np.int64], symbol: int) -> bool:
     """Has the mid of a trusted book moved by the trigger since the symbol's last frame?"""
     if state.framed_mid2 == 0 or state.is_degraded != 0 or state.is_stale != 0:
@@ -174,7 +175,7 @@ def has_moved(state: Record, rules: Record, cells: NDArray[np.int64], symbol: in
     return mid2 != 0 and abs(mid2 - state.framed_mid2) >= rules.trigger_mid2
 
 
-@njit
+@hot_jit
 def apply_message(
     state: Record,
     run: Record,
@@ -212,7 +213,7 @@ def apply_message(
     )
 
 
-@njit
+@hot_jit
 def apply_book_message(
     state: Record,
     run: Record,
@@ -243,7 +244,7 @@ def apply_book_message(
     return has_moved(state, rules, cells, symbol)
 
 
-@njit
+@hot_jit
 def take_message(
     i: int,
     now: int,
@@ -282,7 +283,7 @@ def take_message(
     return made + 1
 
 
-@njit
+@hot_jit
 def consume_messages(
     columns: tuple[Any, ...],
     run: Record,
@@ -333,7 +334,7 @@ def _source_digest() -> int:
 def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two entries; their closure over the digest makes it part of the cache's key."""
 
-    @njit(cache=True)
+    @njit(cache=True, error_model="numpy")
     def consume(
         kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot,
         runs, symbols, rules, cells, rings, out, start, stop, stop_at_frame,
@@ -344,7 +345,7 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
             columns, runs[0], symbols, rules, cells, rings, out, start, stop, stop_at_frame
         )
 
-    @njit(cache=True)
+    @njit(cache=True, error_model="numpy")
     def advance(now, runs, symbols, rules, cells, rings, out):  # type: ignore[no-untyped-def]
         assert source_digest >= 0
         return emit_boundaries(now, runs[0], symbols, rules, cells, rings, out, 0)

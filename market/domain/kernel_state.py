@@ -1,10 +1,11 @@
 """What the kernel remembers: records per symbol and per run, and one flat array of cells for the books.
 
 Cells are int64. Symbol s owns `SYMBOL_CELLS` of them: a bid block, an ask block, the VPIN buckets.
-A side block is a header (level count; lots traded lately and not yet seen leaving the book, with the
-worst price they traded at and the time of the last) followed by `BOOK_CAPACITY` keys and as many sizes.
-A key is the tick of a bid and minus the tick of an ask, so that on both sides keys ascend, the touch is
-last, and most changes happen near the end where shifting is cheap.
+A side block is a header (first level and place after the last, as cell numbers within the keys; lots
+traded lately and not yet seen leaving the book, with the worst price they traded at and the time of the
+last), then `SPAN` keys, then as many sizes. A key is the tick of a bid and minus the tick of an ask: on
+both sides keys ascend and the touch is last. The levels float inside the span, so that a change near
+either end moves few others; cells outside them hold `NO_KEY`, so that a search may read a fixed number.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ MAX_TIME_NS = 1 << 62
 QUIET_LIMIT_NS = 3_600 * NS_PER_S  # after an hour without any event the frame grid sleeps
 
 BOOK_CAPACITY = 1152
-LEVELS, CREDIT_LOTS, CREDIT_KEY, CREDIT_TS = 0, 1, 2, 3  # places in a side block's header
+NEAR = 64  # keys a search reads at once; that many cells before the levels are never used
+SPAN = 2048
+FIRST, END, CREDIT_LOTS, CREDIT_KEY, CREDIT_TS = 0, 1, 2, 3, 4  # places in a side block's header
 KEYS = 8
-SIZES = KEYS + BOOK_CAPACITY
-SIDE_CELLS = SIZES + BOOK_CAPACITY
+SIZES = KEYS + SPAN
+SIDE_CELLS = SIZES + SPAN
+NO_KEY = -(1 << 62)
 VPIN_BUCKETS = 50
 BUCKETS = 2 * SIDE_CELLS  # VPIN_BUCKETS imbalances, then as many volumes, lots
 SYMBOL_CELLS = BUCKETS + 2 * VPIN_BUCKETS
@@ -118,6 +122,15 @@ def new_symbols(count: int) -> NDArray[np.void]:
     for name in _NAN_AT_START:
         symbols[name] = np.nan
     return symbols
+
+
+def new_cells(count: int) -> NDArray[np.int64]:
+    """Empty books and buckets of `count` symbols."""
+    cells = np.zeros((count, SYMBOL_CELLS), np.int64)
+    for block in (0, SIDE_CELLS):
+        cells[:, block + FIRST] = cells[:, block + END] = SPAN // 2
+        cells[:, block + KEYS : block + SIZES] = NO_KEY
+    return cells.reshape(-1)
 
 
 def new_rings(rules: NDArray[np.void]) -> NDArray[np.float64]:
