@@ -150,6 +150,27 @@ class SimulatedExchange:
             else:
                 return self._take_updates()
 
+    def process_until(self, chunk: EventChunk, start: int) -> tuple[int, list[VenueUpdate]]:
+        """As `process` from message `start`, but return after the first message that had consequences.
+
+        Returns (index of the next message, updates): a driver in event time delivers them before it
+        shows the venue anything later. At the end of the chunk the index is its length.
+        """
+        memory, position, view = self._memory, start, chunk
+        while True:
+            limit = memory.pending[0].active_at_ns if memory.pending else _FAR
+            position, memory.now_ns, matters = self.books.run(view, position, memory.now_ns, limit)
+            if matters:
+                self._on_message(view, position - 1)
+                if self._out:
+                    return position, self._take_updates()
+            elif position < len(view):
+                self._run_commands(limit)
+                if self._out:  # heard of when the message arrives that lets this time pass
+                    view = chunk.slice(0, position + 1)
+            else:
+                return position, self._take_updates()
+
     def advance(self, now_ns: int) -> list[VenueUpdate]:
         """Let commands due by `now_ns` take effect although the market is silent."""
         while self._memory.pending and self._memory.pending[0].active_at_ns <= now_ns:
