@@ -21,9 +21,15 @@ class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     imb5: Annotated[
         float, Meta(description="Weight of the imbalance of the best 5 levels.", ge=-5, le=5)
     ] = 0.25
+    imb20: Annotated[
+        float, Meta(description="Weight of the imbalance of the best 20 levels.", ge=-5, le=5)
+    ] = 0.0
     ofi1s: Annotated[
         float, Meta(description="Weight of the order flow imbalance over 1 s.", ge=-5, le=5)
-    ] = 0.25
+    ] = 0.125
+    ofi5s: Annotated[
+        float, Meta(description="Weight of the order flow imbalance over 5 s.", ge=-5, le=5)
+    ] = 0.125
     flow_ratio5s: Annotated[
         float, Meta(description="Weight of signed over total trade flow, 5 s.", ge=-5, le=5)
     ] = 0.25

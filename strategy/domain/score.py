@@ -22,10 +22,10 @@ from market.domain.frames import BookState, FrameReason, Frames
 from strategy.domain.config import StrategyConfig
 
 SCORE_FEATURES: tuple[str, ...] = (
-    "micropriceGap", "imb5", "ofi1s", "flowRatio5s", "ret5s", "basis",
+    "micropriceGap", "imb5", "imb20", "ofi1s", "ofi5s", "flowRatio5s", "ret5s", "basis",
 )  # fmt: skip
 # A scale below its floor is silence, not a yardstick: the least |feature| that counts as usual.
-SCALE_FLOORS = np.array([0.005, 0.05, 0.01, 0.05, 0.1, 0.1])
+SCALE_FLOORS = np.array([0.005, 0.05, 0.05, 0.01, 0.01, 0.05, 0.1, 0.1])
 Z_CAP = 6.0
 # A gap in the feed is no evidence: one frame never stands for more time than this.
 MAX_FRAME_SPAN_S = 1.0
@@ -40,7 +40,7 @@ _ACCEPTED, _PRESSURE, _LONG, _SHORT, _MOVE, _OBSERVED_S, _FIRST_PART = range(7)
 class Scores:
     """One row per frame. `accepted` is False for a frame already seen: it must not be used.
 
-    Scores 0..100; `expected_move_bps` >= 0; `contributions` is shape (n, 6), w_i z_i by SCORE_FEATURES;
+    Scores 0..100; `expected_move_bps` >= 0; `contributions` is shape (n, 8), w_i z_i by SCORE_FEATURES;
     `warm` says that both the frame's features and the scales rest on enough data.
     """
 
@@ -119,7 +119,7 @@ def _params(config: StrategyConfig) -> NDArray[np.float64]:
     weights = config.weights
     return np.array(
         [
-            weights.microprice_gap, weights.imb5, weights.ofi1s,
+            weights.microprice_gap, weights.imb5, weights.imb20, weights.ofi1s, weights.ofi5s,
             weights.flow_ratio5s, weights.ret5s, weights.basis,
             *SCALE_FLOORS,
             config.score_gain, config.toxicity_penalty, config.toxicity_floor,
@@ -132,7 +132,7 @@ def _params(config: StrategyConfig) -> NDArray[np.float64]:
 
 def _features(frames: Frames) -> NDArray[np.float64]:
     gap_bps = (frames["microprice"] / frames["mid"] - 1.0) * 1e4
-    columns = ("imb5", "ofi1s", "flow_ratio5s", "ret5s", "basis_bps")
+    columns = ("imb5", "imb20", "ofi1s", "ofi5s", "flow_ratio5s", "ret5s", "basis_bps")
     return np.column_stack([gap_bps, *(frames[name] for name in columns)])
 
 

@@ -1,0 +1,361 @@
+"""The strategy service: bus in, core, bus out.
+
+One reader merges the three streams in the order the bus took them, so that frames are never read with
+another run's symbol table. Requests leave alone and at once; everything else in one entry a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from failover.adapters.files import write_atomically, write_json_snapshot
+from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader, StreamWriter
+from failover.domain.errors import StorageError
+from failover.services.host import ServiceContext
+from failover.services.logs import OncePerKind
+from market.domain.frames import Frames, unpack_frames
+from market.domain.instruments import Instrument
+from strategy.domain.config import DecisionConfig
+from strategy.domain.core import StrategyCore
+from strategy.domain.messages import (
+    ExecutionSnapshot,
+    OrderRequest,
+    RepriceHint,
+    RiskSnapshot,
+    StateEvent,
+    StrategyInput,
+    StrategyOutput,
+)
+from strategy.domain.records import risk_snapshot_record, state_event_record
+from strategy.services.journal import DecisionJournal
+
+logger = logging.getLogger(__name__)
+
+_SYMBOLS_CODEC = MessageCodec(list[Instrument])
+_NEWS_CODEC = MessageCodec(list[StrategyInput])
+_ENCODER = msgspec.msgpack.Encoder()
+_REQUESTS_MAXLEN, _EVENTS_MAXLEN = 10_000, 50_000
+_CHECKPOINT_EVERY_S = 10.0
+_CHECKPOINT_MAX_AGE_S = 3600.0
+_SILENT_AFTER_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Keys of the bus streams this service reads and writes (docs/contracts.md)."""
+
+    frames: str
+    symbols: str
+    news: str
+    requests: str
+    events: str
+
+    @classmethod
+    def with_prefix(cls, prefix: str) -> Streams:
+        return cls(
+            frames=f"{prefix}market.frames",
+            symbols=f"{prefix}market.symbols",
+            news=f"{prefix}execution.events",
+            requests=f"{prefix}strategy.requests",
+            events=f"{prefix}strategy.events",
+        )
+
+
+class DecisionLoop:
+    """Owns the core and its streams from `open` to `close`."""
+
+    def __init__(
+        self,
+        client: Redis,
+        streams: Streams,
+        config: DecisionConfig,
+        journal: DecisionJournal,
+        *,
+        run_id: str,
+        data_dir: Path,
+        only_symbols: frozenset[str] = frozenset(),
+    ) -> None:
+        self._client = client
+        self._streams = streams
+        self._config = config
+        self._journal = journal
+        self._run_id = run_id
+        self._only = only_symbols
+        self._risk_path = data_dir / "system" / "risk_snapshot.json"
+        self._checkpoint_path = data_dir / "system" / "strategy_scales.msgpack"
+        self._requests = StreamWriter(client, streams.requests, _REQUESTS_MAXLEN, run_id=run_id)
+        self._events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
+        self._bad_entries = OncePerKind(logger, "bad_bus_entry")
+        self._reader: StreamReader | None = None
+        self._core: StrategyCore | None = None
+        self._instruments: tuple[Instrument, ...] = ()  # of our symbols
+        self._table: tuple[Instrument, ...] = ()  # of the market's run
+        self._places = np.zeros(0, np.int64)  # the market's symbol index -> ours, -1 when not ours
+        self._positions: ExecutionSnapshot | None = None
+        self._earlier_requests_id = ""
+        self._event_number = 0
+        self._last_frame_s = 0.0
+        self._last_checkpoint_s = 0.0
+        self.counts: Counter[str] = Counter()
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def run(self, context: ServiceContext) -> None:
+        """Wait for a symbol table, then decide until the service is asked to stop."""
+        while self._reader is None:
+            try:
+                self._reader = await self._open_reader()
+            except (RedisError, OSError) as error:
+                context.report(message=f"waiting for the bus: {error}")
+                if await context.sleep(0.5):
+                    return
+        context.running("waiting for frames")
+        watcher = asyncio.create_task(self._watch(context), name="watch-frames")
+        try:
+            async for batch in self._reader.batches():
+                self._last_checkpoint_s = self._last_checkpoint_s or time.monotonic()
+                await self._take_batch(batch, context)
+                if context.stopping.is_set():
+                    break
+        finally:
+            watcher.cancel()
+
+    def stop(self) -> None:
+        """End `run` after the read that is under way."""
+        if self._reader is not None:
+            self._reader.close()
+
+    async def close(self) -> None:
+        """Save the scales, let the bus have what is left, and stop the journal."""
+        self._save_checkpoint()
+        await self._requests.close()
+        await self._events.close()
+        await asyncio.to_thread(self._journal.close)
+
+    async def _open_reader(self) -> StreamReader:
+        """Frames from now on; news from now on (a snapshot comes each second); the table in force."""
+        streams = self._streams
+        self._earlier_requests_id, _ = await self._latest(streams.requests)
+        table_id, table = await self._latest(streams.symbols)
+        if table_id:
+            self._follow_symbols(table)
+        reader = StreamReader(
+            self._client,
+            {
+                streams.symbols: table_id or "0",
+                streams.frames: "$",
+                streams.news: "$",
+            },
+        )
+        await reader.open()
+        return reader
+
+    async def _latest(self, stream: str) -> tuple[str, bytes]:
+        """Id and payload of the stream's last entry; empty when there is none."""
+        entries: Any = await self._client.xrevrange(stream, count=1)
+        if not entries:
+            return "", b""
+        entry_id, fields = entries[0]
+        return entry_id.decode(), fields.get(b"d", b"")
+
+    async def _watch(self, context: ServiceContext) -> None:
+        """Say it when no frames come, and what the loop has counted."""
+        while not await context.sleep(1.0):
+            silent_s = time.monotonic() - self._last_frame_s if self._last_frame_s else 0.0
+            if not self._last_frame_s:
+                message = "waiting for frames" if self._core else "waiting for the market's symbols"
+            elif silent_s > _SILENT_AFTER_S:
+                message = f"no frames for {silent_s:.0f} s: no entries"
+            elif self._core is not None and not self._core.adopted:
+                message = "waiting for execution to say what it holds"
+            else:
+                message = ""
+            context.report(message=message, details=self._details())
+
+    def _details(self) -> dict[str, Any]:
+        core = self._core
+        details: dict[str, Any] = dict(self.counts)
+        if core is not None:
+            details |= {
+                "symbols": len(self._instruments),
+                "adopted": core.adopted,
+                "droppedFrames": core.dropped_frames,
+                "staleEvents": core.stale_events,
+            }
+        details |= {
+            "configVersion": self._config.version,
+            "journalDropped": self._journal.dropped,
+            "journalFailed": self._journal.failed,
+            "badEntries": sum(self._bad_entries.counts.values()),
+        }
+        return details
+
+    # -- what comes in ------------------------------------------------------------------------------
+
+    async def _take_batch(self, batch: Sequence[Entry | Gap], context: ServiceContext) -> None:
+        for item in batch:
+            outputs = self._on_gap(item) if isinstance(item, Gap) else self._on_entry(item, context)
+            if outputs:
+                await self._send(outputs)
+        if time.monotonic() - self._last_checkpoint_s > _CHECKPOINT_EVERY_S:
+            self._last_checkpoint_s = time.monotonic()
+            self._journal.run(self._checkpoint_job())
+
+    def _on_gap(self, gap: Gap) -> list[StrategyOutput]:
+        """Missed frames: go on, they are states. Missed news: no entry before the next snapshot."""
+        self.counts["gaps"] += 1
+        logger.warning(
+            "bus_gap",
+            extra={"stream": gap.stream, "gap": gap.kind, "want": gap.expected, "got": gap.found},
+        )
+        if gap.stream == self._streams.news and self._core is not None:
+            self._core.on_execution_gap()
+        return []
+
+    def _on_entry(self, entry: Entry, context: ServiceContext) -> list[StrategyOutput]:
+        try:
+            if entry.stream == self._streams.frames:
+                return self._on_frames(unpack_frames(entry.payload), context)
+            if entry.stream == self._streams.news:
+                return self._on_news(_NEWS_CODEC.decode(entry.payload))
+        except (msgspec.DecodeError, ValueError) as error:
+            self._bad_entries.note(entry.stream, reason=str(error))
+            return []
+        self._follow_symbols(entry.payload)
+        return []
+
+    def _on_frames(self, frames: Frames, context: ServiceContext) -> list[StrategyOutput]:
+        self._last_frame_s = time.monotonic()
+        if self._core is None or not len(frames):
+            return []
+        self.counts["frames"] += len(frames)
+        outputs = self._core.on_frames(self._ours(frames))
+        context.report(lag_ms=max(0.0, (time.time_ns() - int(frames["ts_ns"][-1])) / 1e6))
+        return outputs
+
+    def _ours(self, frames: Frames) -> Frames:
+        """Rows of our symbols, in our numbering."""
+        known = frames["symbol"] < len(self._places)
+        if self._only or not known.all():
+            places = np.full(len(frames), -1, np.int64)
+            places[known] = self._places[frames["symbol"][known]]
+            frames = frames[places >= 0].copy()
+            frames["symbol"] = places[places >= 0]
+        return frames
+
+    def _on_news(self, messages: list[StrategyInput]) -> list[StrategyOutput]:
+        outputs: list[StrategyOutput] = []
+        if self._core is None:
+            return outputs
+        now_ns = time.time_ns()
+        for message in messages:
+            if isinstance(message, ExecutionSnapshot):
+                self._positions = message
+            outputs += self._core.on_execution(message, now_ns)
+        return outputs
+
+    def _follow_symbols(self, payload: bytes) -> None:
+        """Take the market's table: the first makes the core, later ones are followed."""
+        try:
+            table: tuple[Instrument, ...] = tuple(_SYMBOLS_CODEC.decode(payload))
+        except msgspec.DecodeError as error:
+            self._bad_entries.note(self._streams.symbols, reason=str(error))
+            return
+        if table == self._table:
+            return
+        missing = self._only - {instrument.symbol for instrument in table}
+        if missing:
+            logger.warning("symbols_not_in_market", extra={"symbols": sorted(missing)})
+        self._table = table
+        chosen = [item for item in table if not self._only or item.symbol in self._only]
+        self._instruments = tuple(chosen)
+        self._places = np.array(
+            [chosen.index(item) if item in chosen else -1 for item in table], np.int64
+        )
+        if self._core is not None:
+            self._core.on_instruments(self._instruments)
+            return
+        self._core = StrategyCore(
+            self._instruments, self._config, self._run_id, self._earlier_requests_id
+        )
+        self._load_checkpoint(self._core)
+
+    # -- what goes out ------------------------------------------------------------------------------
+
+    async def _send(self, outputs: list[StrategyOutput]) -> None:
+        wishes = [item for item in outputs if isinstance(item, OrderRequest | RepriceHint)]
+        news = [item for item in outputs if not isinstance(item, OrderRequest | RepriceHint)]
+        for wish in wishes:
+            self._requests.append(_ENCODER.encode(wish))
+            self.counts["requests" if isinstance(wish, OrderRequest) else "hints"] += 1
+        if news:
+            self._events.append(_ENCODER.encode(news), len(news))
+        for item in news:
+            if isinstance(item, StateEvent):
+                self._journal_event(item)
+            elif isinstance(item, RiskSnapshot):
+                self._write_risk(item)
+        await self._note_written(wishes)
+
+    async def _note_written(self, wishes: Sequence[OrderRequest | RepriceHint]) -> None:
+        """Tell the core where its requests stand on the bus (a later place is only more careful)."""
+        opened = [wish for wish in wishes if isinstance(wish, OrderRequest) and wish.plan]
+        if self._core is None or not opened or not await self._requests.flush(0.5):
+            return
+        for request in opened:
+            self._core.note_request_written(request.request_id, self._requests.last_entry_id)
+
+    def _journal_event(self, event: StateEvent) -> None:
+        self._event_number += 1
+        self.counts["stateEvents"] += 1
+        self._journal.add(state_event_record(event, run_id=self._run_id, number=self._event_number))
+
+    def _write_risk(self, snapshot: RiskSnapshot) -> None:
+        positions = self._positions.positions if self._positions is not None else ()
+        instruments = {item.symbol: item for item in self._table}
+        record = risk_snapshot_record(snapshot, positions, instruments)
+        self._journal.run(lambda: write_json_snapshot(self._risk_path, record))
+
+    # -- scales over a restart ----------------------------------------------------------------------
+
+    def _checkpoint_job(self) -> Any:
+        content = self._checkpoint()
+        return lambda: write_atomically(self._checkpoint_path, content)
+
+    def _checkpoint(self) -> bytes:
+        scales = self._core.state() if self._core is not None else b""
+        return msgspec.msgpack.encode({"writtenAt": time.time(), "scales": scales})
+
+    def _save_checkpoint(self) -> None:
+        if self._core is None:
+            return
+        try:
+            write_atomically(self._checkpoint_path, self._checkpoint())
+        except StorageError as error:
+            logger.warning("scales_not_saved", extra={"reason": str(error)})
+
+    def _load_checkpoint(self, core: StrategyCore) -> None:
+        """Scales of a recent run spare the warm-up; old or unreadable ones are passed over."""
+        try:
+            content = msgspec.msgpack.decode(
+                self._checkpoint_path.read_bytes(), type=dict[str, Any]
+            )
+            age_s = time.time() - float(content["writtenAt"])
+            if 0 <= age_s <= _CHECKPOINT_MAX_AGE_S and core.restore(content["scales"]):
+                logger.info("scales_restored", extra={"ageS": round(age_s, 1)})
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            logger.warning("scales_not_restored", extra={"reason": repr(error)})
