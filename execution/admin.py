@@ -1,0 +1,66 @@
+"""Read-only history in the admin: the log is the record, these rows only show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from execution.models import ClosedTrade, Fill, OrderRow, Position
+
+
+class HistoryAdmin(ModelAdmin):
+    """Look, filter, search; never add, change or delete."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(OrderRow)
+class OrderRowAdmin(HistoryAdmin):
+    list_display = (
+        "created_at", "symbol", "leg", "side", "type", "price", "trigger_price", "qty", "filled_qty",
+        "avg_fill_price", "status", "source", "last_error",
+    )  # fmt: skip
+    list_filter = ("status", "leg", "symbol", "side", "type", "mode")
+    search_fields = ("client_order_id", "exchange_order_id", "plan_id", "request_id")
+    date_hierarchy = "created_at"
+
+
+@admin.register(Fill)
+class FillAdmin(HistoryAdmin):
+    list_display = (
+        "timestamp", "symbol", "leg", "side", "price", "qty", "fee", "is_maker", "exec_id",
+    )  # fmt: skip
+    list_filter = ("symbol", "leg", "is_maker", "side")
+    search_fields = ("exec_id", "client_order_id", "plan_id")
+    date_hierarchy = "timestamp"
+
+
+@admin.register(Position)
+class PositionAdmin(HistoryAdmin):
+    list_display = ("symbol", "side", "qty", "avg_entry", "stop_price", "plan_id", "updated_at")
+    list_filter = ("side",)
+    search_fields = ("symbol", "plan_id")
+
+
+@admin.register(ClosedTrade)
+class ClosedTradeAdmin(HistoryAdmin):
+    list_display = (
+        "timestamp", "symbol", "side", "entry_price", "close_price", "qty", "realized_pnl", "fees",
+        "exit_reason", "duration_seconds", "mfe", "mae", "mode",
+    )  # fmt: skip
+    list_filter = ("symbol", "side", "exit_reason", "mode", "date_key")
+    search_fields = ("plan_id", "request_id")
+    date_hierarchy = "timestamp"
