@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -31,7 +32,7 @@ async def read_heartbeats(
 ) -> dict[str, Heartbeat]:
     """The last beat of each service that has one (a service silent for `EXPIRES_S` has none)."""
     names = list(services)
-    values = await client.mget([heartbeat_key(prefix, name) for name in names])
+    values: list[Any] = await client.mget([heartbeat_key(prefix, name) for name in names])
     return {
         name: _DECODER.decode(value)
         for name, value in zip(names, values, strict=True)

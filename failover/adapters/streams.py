@@ -107,7 +107,7 @@ class StreamWriter:
         self._maxlen = maxlen
         self._max_pending = max_pending
         self._next_number = 1
-        self._pending: deque[dict[str, Any]] = deque()
+        self._pending: deque[dict[Any, Any]] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -369,7 +369,7 @@ class StreamReader:
 
     async def _place(self, name: str, cursor: _Cursor) -> None:
         if cursor.start == "$":
-            latest = await self._client.xrevrange(name, count=1)
+            latest: Any = await self._client.xrevrange(name, count=1)
             cursor.entry_id = latest[0][0].decode() if latest else "0-0"
             self._know(cursor, latest[0][1] if latest else {})
         elif cursor.start in ("0", "0-0", ""):
@@ -377,7 +377,7 @@ class StreamReader:
             cursor.next_number = cursor.next_number or 1
         else:
             if not cursor.run_id:
-                found = await self._client.xrange(name, cursor.start, cursor.start, count=1)
+                found: Any = await self._client.xrange(name, cursor.start, cursor.start, count=1)
                 self._know(cursor, found[0][1] if found else {})
                 cursor.is_resumed = not found
             cursor.entry_id = cursor.start

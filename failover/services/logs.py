@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
 from collections import Counter
@@ -76,15 +77,29 @@ class Redactor:
             text = self._pattern.sub(REDACTED, text)
         return _URL_PASSWORD.sub(rf"\g<1>{REDACTED}@", text)
 
+    def clean(self, value: Any) -> Any:
+        """The same value for JSON, without secrets at any depth; what JSON lacks becomes text."""
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, dict):
+            return {self(str(name)): self.clean(each) for name, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.clean(each) for each in value]
+        if isinstance(value, bytes):
+            return self(value.decode("utf-8", "replace"))
+        return self(str(value))
+
 
 def _forms_of(secret: str) -> set[str]:
-    plain = {secret, quote(secret, safe=""), quote(secret), repr(secret)[1:-1]}
-    escaped = {json.dumps(form)[1:-1] for form in plain}
-    return plain | escaped | {json.dumps(form, ensure_ascii=False)[1:-1] for form in plain}
+    plain = {secret, repr(secret)[1:-1], repr(secret.encode("utf-8", "replace"))[2:-1]}
+    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return plain | escaped | {quote(secret.encode("utf-8", "replace"), safe=s) for s in ("", "/")}
 
 
 class ServiceFormatter(JsonFormatter):
-    """The finished line is redacted, so a secret in message, arguments, fields or traceback is caught."""
+    """Every value is redacted once it is text: message, arguments, fields and traceback alike."""
 
     def __init__(self, service: str, redactor: Redactor) -> None:
         super().__init__(reserved_attrs=[*RESERVED_ATTRS, "taskName", "fields"])
@@ -108,8 +123,9 @@ class ServiceFormatter(JsonFormatter):
         log_data.update(head)
         log_data.update({f"{k}_" if k in head else k: v for k, v in body.items()})
 
-    def format(self, record: logging.LogRecord) -> str:
-        return self._redactor(super().format(record))
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        cleaned: dict[str, Any] = self._redactor.clean(log_data)
+        return cleaned
 
 
 def log_event(
