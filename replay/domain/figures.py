@@ -1,0 +1,105 @@
+"""What a run amounted to: counts, closed trades, fees, profit. Grown by watching the pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.venue import OrderFilled, VenueUpdate
+from market.domain.frames import FrameReason, Frames
+from replay.domain.digest import RunDigest
+from strategy.domain.messages import OrderRequest, ScoreUpdate, StateEvent, StrategyOutput
+
+Row = dict[str, Any]
+
+
+class RunFigures:
+    """An observer that counts and keeps the closed trades (`trades`, rows of TradeLogRecord)."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.trades: list[Row] = []
+        self.fees_usdt = Decimal(0)
+        self.frames_by_symbol: Counter[int] = Counter()
+        self.crossed_frames = 0
+        self.transitions: Counter[str] = Counter()
+
+    def on_frames(self, frames: Frames) -> None:
+        self.counts["frames"] += frames.size
+        self.counts["trigger frames"] += int((frames["reason"] == FrameReason.TRIGGER).sum())
+        self.frames_by_symbol.update(frames["symbol"].tolist())
+        priced = frames["bid_tick"] > 0
+        self.crossed_frames += int(
+            np.count_nonzero(priced & (frames["ask_tick"] > 0) & (frames["bid_tick"] >= frames["ask_tick"]))
+        )
+
+    def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
+        del now_ns
+        for output in outputs:
+            if isinstance(output, OrderRequest):
+                self.counts[f"requests {output.action}"] += 1
+            elif isinstance(output, StateEvent):
+                self.counts["state events"] += 1
+                self.transitions[f"{output.from_state} > {output.to_state}"] += 1
+            elif isinstance(output, ScoreUpdate) and (output.signal_long or output.signal_short):
+                self.counts["signals"] += 1
+
+    def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
+        del now_ns
+        for output in outputs:
+            if isinstance(output, LogLine):
+                if output.record.get("kind") == "INTENT" and output.record.get("command") == "PLACE":
+                    self.counts["orders"] += 1
+            elif isinstance(output, RecordRow) and output.row.get("record") == "TRADE":
+                self.trades.append(output.row)
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
+        del now_ns
+        if isinstance(update, OrderFilled):
+            self.counts["fills"] += 1
+            self.counts["maker fills"] += update.is_maker
+            self.fees_usdt += update.fee_usdt
+
+    @property
+    def net_usdt(self) -> float:
+        """Of closed trades, after fees."""
+        return sum(float(trade["realizedPnl"]) for trade in self.trades)
+
+    @property
+    def closed_fees_usdt(self) -> float:
+        return sum(float(trade["fees"]) for trade in self.trades)
+
+    @property
+    def gross_usdt(self) -> float:
+        return self.net_usdt + self.closed_fees_usdt
+
+    @property
+    def wins(self) -> int:
+        return sum(1 for trade in self.trades if trade["realizedPnl"] > 0)
+
+
+class DigestObserver:
+    """Feeds a `RunDigest` with everything the pipeline computes."""
+
+    def __init__(self, digest: RunDigest) -> None:
+        self._digest = digest
+
+    def on_frames(self, frames: Frames) -> None:
+        self._digest.add_frames(frames)
+
+    def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
+        del now_ns
+        self._digest.add_decisions("STRATEGY", outputs)
+
+    def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
+        del now_ns
+        self._digest.add_decisions("EXECUTION", outputs)
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
+        del now_ns
+        self._digest.add_decisions("VENUE", (update,))
