@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from market.domain.events import EventChunk
 from market.domain.frames import Frames
@@ -32,6 +32,23 @@ class FrameSink(Protocol):
     """Takes frames, in order. Called on the feed's path: must neither block nor raise."""
 
     def take_frames(self, frames: Frames) -> None: ...
+
+
+class RawMarketSink(Protocol):
+    """Where a connector puts what it hears: `market.services.hub.MarketHub`.
+
+    The `on_raw_*` methods raise BadPayload for a message that cannot be taken.
+    """
+
+    def on_raw_trade(self, symbol: str, payload: Mapping[str, Any]) -> None: ...
+
+    def on_raw_orderbook(self, symbol: str, payload: Mapping[str, Any]) -> None: ...
+
+    def on_raw_ticker(self, symbol: str, payload: Mapping[str, Any]) -> None: ...
+
+    def on_gap(self, symbol: str) -> None: ...
+
+    def on_liveness(self, symbol: str) -> None: ...
 
 
 class LineFile(Protocol):

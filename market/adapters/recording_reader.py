@@ -293,10 +293,10 @@ def _lines_of(paths: Sequence[Path]) -> Iterator[bytes]:
 
 def _opened(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.suffix == ".zst":
         reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-        return cast(IO[bytes], io.BufferedReader(reader))
+        return cast("IO[bytes]", io.BufferedReader(reader))
     return path.open("rb", buffering=1 << 18)
 
 

@@ -56,6 +56,7 @@ class UnitGrid(dict[Any, int]):
         if match is None:
             raise BadNumber(f"{text[:40]!r} is not a plain number")
         whole, fraction = match[1], match[2] or ""
+        units: int
         units, rest = divmod(
             int(whole + fraction) * 10**self._unit_decimals,
             self._unit_numerator * 10 ** len(fraction),

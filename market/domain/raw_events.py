@@ -160,7 +160,8 @@ class RawEventEncoder:
         self, symbol: int, subtype: str, sides: list[int], ticks: list[int], lots: list[int]
     ) -> str:
         prices, sizes = self._prices[symbol], self._sizes[symbol]
-        bids, asks = [], []
+        bids: list[str] = []
+        asks: list[str] = []
         for side, tick, lot in zip(sides, ticks, lots, strict=True):
             (bids if side == BID else asks).append(f"[{prices[tick]},{sizes[lot]}]")
         return f'"subtype":"{subtype}","bids":[{",".join(bids)}],"asks":[{",".join(asks)}]'

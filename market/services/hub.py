@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from market.domain.errors import BadPayload
 from market.domain.events import (
     BUY,
     FLAG_BLOCK,
@@ -33,6 +34,8 @@ from market.domain.instruments import Instrument
 from market.domain.raw_events import TICKER_NAMES
 from market.ports import ChunkSink, Clock, FrameSink, Kernel
 
+__all__ = ["LIVENESS_EVERY_NS", "BadPayload", "MarketHub", "Payload"]
+
 Payload = Mapping[str, Any]
 
 # A quiet book is told to be alive this often at most: the venue repeats the touch up to 100 times a second.
@@ -45,15 +48,6 @@ _BOOK_KIND = {
     "DELTA": EventKind.BOOK_DELTA,
     "BBO": EventKind.BBO,
 }
-
-
-class BadPayload(ValueError):
-    """The message was not taken; the caller counts it under `kind` and goes on."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
 
 
 @dataclass(slots=True)
@@ -146,6 +140,7 @@ class MarketHub:
             self.on_gap(symbol, received_ns)
             raise _refused("orderbook", symbol, error) from error
         core_ts_ns = self._next(received_ns)
+        exchange_ts_ns = core_ts_ns if exchange_ts_ns is None else exchange_ts_ns
         feed.last_book_ns = core_ts_ns
         self._pending.add_book(
             kind,
