@@ -138,7 +138,7 @@ def next_level(book: Book, side: int, tick: int) -> int:
 
 @njit(cache=True)
 def take_from_best(book: Book, side: int, lots: int) -> int:
-    """A taker trades up to `lots` with the oldest orders at the best price of `side`; return the lots traded."""
+    """Trade up to `lots` with the oldest orders at the best price of `side`; return the lots traded."""
     ring = book.level_lots.shape[1]
     tick = book.best[side]
     left = lots

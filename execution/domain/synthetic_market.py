@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from execution.domain.synthetic_flow import STEP_NS, STEPS_PER_S
 from execution.domain.synthetic_instruments import synthetic_instruments
-from execution.domain.synthetic_outbox import DEPTHS, Channel
+from execution.domain.synthetic_outbox import Channel
 from execution.domain.synthetic_profile import DEFAULT_SYMBOLS
 from execution.domain.synthetic_symbol import CommonFactor, SyntheticSymbol
+from execution.domain.synthetic_window import DEPTHS
 from market.domain.events import ASK, BID, ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
 
@@ -115,7 +116,7 @@ class SyntheticMarket:
         window = self.symbols[symbol].windows[DEPTHS.index(depth)]
         bids, asks = (
             np.column_stack((window.ticks[side, :count], window.lots[side, :count]))
-            for side, count in ((BID, int(window.count[BID])), (ASK, int(window.count[ASK])))
+            for side, count in ((BID, int(window.sizes[BID])), (ASK, int(window.sizes[ASK])))
         )
         return bids, asks
 
@@ -163,11 +164,17 @@ def _merged(parts: list[Messages]) -> Messages:
     )
 
 
+_NOTHING = np.zeros(0, np.int64)
 _EMPTY = Messages(
-    *(np.zeros(0, np.int64) for _ in range(5)),
-    np.zeros(1, np.int64),
-    np.zeros(0, np.uint8),
-    *(np.zeros(0, np.int64) for _ in range(2)),
+    symbol=_NOTHING,
+    channel=_NOTHING,
+    sent_ns=_NOTHING,
+    matched_ns=_NOTHING,
+    taker=_NOTHING,
+    first=np.zeros(1, np.int64),
+    side=np.zeros(0, np.uint8),
+    tick=_NOTHING,
+    lot=_NOTHING,
 )
 
 _KINDS = np.zeros(max(Channel) + 1, np.uint8)

@@ -25,7 +25,7 @@ from execution.domain.synthetic_flow import (
     run_step,
 )
 from execution.domain.synthetic_profile import FlowRules
-from execution.domain.synthetic_window import Window, update_window
+from execution.domain.synthetic_window import DEPTHS, Windows, update_window
 
 
 class Channel(IntEnum):
@@ -40,7 +40,6 @@ class Channel(IntEnum):
     QUIET = 2002
 
 
-DEPTHS = (1, 50, 200, 1000)
 PUSH_STEPS = (1, 2, 10, 20)  # Bybit's push intervals 10, 20, 100, 200 ms
 _TICKER_STEPS = 10
 _FUNDING_STEPS = 100 * STEPS_PER_S
@@ -114,7 +113,7 @@ def run_steps(
     common_bps: NDArray[np.float64],
     rng: np.random.Generator,
     tape: Tape,
-    windows: tuple[Window, Window, Window, Window],
+    windows: Windows,
     enabled: NDArray[np.uint8],
     memory: Memory,
     funding_interval_ms: int,
@@ -187,7 +186,7 @@ def _send_trades(tape: Tape, memory: Memory, out: Outbox) -> None:
 def _send_books(
     book: Book,
     tape: Tape,
-    windows: tuple[Window, Window, Window, Window],
+    windows: Windows,
     enabled: NDArray[np.uint8],
     memory: Memory,
     step: int,
@@ -227,18 +226,19 @@ def _send_ticker(
     place = out.counts[1]
     first = place
     for field in range(1, TICKER_FIELDS + 1):
+        value = 0
         if field == _LAST:
-            value = np.int64(round(memory.last_tick[0] * rules.tick_size * 1e9))
+            value = int(memory.last_tick[0] * rules.tick_size * 1e9 + 0.5)
         elif field == _MARK:
             value = _price_nano(index * (1.0 + state[PREMIUM]), rules)
         elif field == _INDEX:
             value = _price_nano(index, rules)
         elif field == _FUNDING_RATE:
-            value = np.int64(round(state[FUNDING] * 1e8)) * 10
+            value = int(np.floor(state[FUNDING] * 1e8 + 0.5)) * 10
         elif field == _NEXT_FUNDING:
             value = (now_ns // 1_000_000 // funding_interval_ms + 1) * funding_interval_ms
         else:
-            value = np.int64(round(state[OPEN_INTEREST] * rules.interest_scale))
+            value = int(state[OPEN_INTEREST] * rules.interest_scale)
         if value != memory.ticker[field]:
             memory.ticker[field] = value
             out.side[place], out.tick[place], out.lot[place] = 0, field, value
@@ -250,9 +250,7 @@ def _send_ticker(
 @njit(cache=True)
 def _price_nano(ticks: float, rules: FlowRules) -> int:
     """A price off the tick grid, rounded to the symbol's decimals, in 1e-9 quote coin."""
-    return int(round(ticks * rules.tick_size / rules.price_unit)) * int(
-        round(rules.price_unit * 1e9)
-    )
+    return int(ticks * rules.tick_size / rules.price_unit + 0.5) * int(rules.price_unit * 1e9 + 0.5)
 
 
 @njit(cache=True)

@@ -21,14 +21,13 @@ from execution.domain.synthetic_flow import (
 )
 from execution.domain.synthetic_instruments import synthetic_profile
 from execution.domain.synthetic_outbox import (
-    DEPTHS,
     Outbox,
     empty_memory,
     empty_outbox,
     run_steps,
 )
 from execution.domain.synthetic_rules import COMMON_RATE, COMMON_VOLATILITY_BPS, flow_rules
-from execution.domain.synthetic_window import empty_window
+from execution.domain.synthetic_window import depth_windows
 from market.domain.instruments import Instrument
 
 _TAPE_CAPACITY = 4096
@@ -80,7 +79,7 @@ class SyntheticSymbol:
         self.instrument = instrument
         self.start_ns = start_ns
         self.out: Outbox = empty_outbox(_OUTBOX_ROWS, _OUTBOX_ENTRIES)
-        self.windows = tuple(empty_window(depth) for depth in DEPTHS)
+        self.windows = depth_windows()
         self.enabled = np.array([0, 1, 0, 0], np.uint8)
         self.book = empty_book(ring=profile.ring, capacity=profile.capacity)
         self._rules = flow_rules(

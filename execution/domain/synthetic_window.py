@@ -14,25 +14,36 @@ from numpy.typing import NDArray
 
 from execution.domain.synthetic_book import ASK, BID, Book, best_levels
 
+DEPTHS = (1, 50, 200, 1000)
+
 
 class Window(NamedTuple):
-    """What was sent last: ticks and lots i8[2, depth], best first; count i8[2] levels a side.
+    """What was sent last: ticks and lots i8[2, depth], best first; sizes i8[2] levels a side.
 
     scratch_ticks and scratch_lots i8[depth] are working space.
     """
 
     ticks: NDArray[np.int64]
     lots: NDArray[np.int64]
-    count: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     scratch_ticks: NDArray[np.int64]
     scratch_lots: NDArray[np.int64]
+
+
+Windows = tuple[Window, Window, Window, Window]
+
+
+def depth_windows() -> Windows:
+    """One window for each of `DEPTHS`."""
+    one, fifty, two_hundred, thousand = (empty_window(depth) for depth in DEPTHS)
+    return one, fifty, two_hundred, thousand
 
 
 def empty_window(depth: int) -> Window:
     return Window(
         ticks=np.zeros((2, depth), np.int64),
         lots=np.zeros((2, depth), np.int64),
-        count=np.zeros(2, np.int64),
+        sizes=np.zeros(2, np.int64),
         scratch_ticks=np.zeros(depth, np.int64),
         scratch_lots=np.zeros(depth, np.int64),
     )
@@ -58,7 +69,7 @@ def update_window(
         place = _write_changes(window, side, count, side_out, tick_out, lot_out, place)
         window.ticks[side, :count] = window.scratch_ticks[:count]
         window.lots[side, :count] = window.scratch_lots[:count]
-        window.count[side] = count
+        window.sizes[side] = count
     return place
 
 
@@ -75,8 +86,8 @@ def _write_changes(
     """Merge the old and the new window of one side, both best first, and write what differs."""
     place, old, new = first, 0, 0
     better = 1 if side == BID else -1
-    while old < window.count[side] or new < count:
-        if old < window.count[side] and new < count:
+    while old < window.sizes[side] or new < count:
+        if old < window.sizes[side] and new < count:
             order = better * (window.scratch_ticks[new] - window.ticks[side, old])
         else:
             order = 1 if new < count else -1

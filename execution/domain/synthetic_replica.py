@@ -1,0 +1,90 @@
+"""The order book of a recording, replayed level by level into the arrays of `synthetic_book`.
+
+One order stands for a whole level: a recording knows sizes by price, not who queues there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from execution.domain.synthetic_book import (
+    ASK,
+    BID,
+    NO_ASK,
+    NO_BID,
+    Book,
+    add_order,
+    clear_level,
+    remove_order,
+)
+
+
+@njit(cache=True)
+def clear_book(book: Book) -> None:
+    """Remove every level."""
+    while book.counts[1] > 0:
+        remove_order(book, book.live[book.counts[1] - 1])
+
+
+@njit(cache=True)
+def apply_levels(
+    book: Book, side: NDArray[np.uint8], tick: NDArray[np.int64], lot: NDArray[np.int64]
+) -> None:
+    """Set levels to absolute sizes, 0 removes; afterwards the book is not crossed.
+
+    Levels further than half a ring from the touch cannot be held and are left out.
+    """
+    for i in range(side.shape[0]):
+        if lot[i] == 0 and _holds(book, side[i], tick[i]):
+            clear_level(book, side[i], tick[i])
+    for i in range(side.shape[0]):
+        if lot[i] > 0 and _may_hold(book, tick[i]):
+            if _holds(book, side[i], tick[i]):
+                clear_level(book, side[i], tick[i])
+            _make_room(book, side[i], tick[i])
+            add_order(book, side[i], tick[i], lot[i])
+
+
+@njit(cache=True)
+def trim_to_touch(book: Book, bid_tick: int, bid_lots: int, ask_tick: int, ask_lots: int) -> None:
+    """A best bid and offer was told: whatever the book held better than them is gone."""
+    while book.best[BID] > bid_tick:
+        clear_level(book, BID, book.best[BID])
+    while book.best[ASK] < ask_tick:
+        clear_level(book, ASK, book.best[ASK])
+    for side, tick, lots in ((BID, bid_tick, bid_lots), (ASK, ask_tick, ask_lots)):
+        if _holds(book, side, tick):
+            clear_level(book, side, tick)
+        if lots > 0:
+            _make_room(book, side, tick)
+            add_order(book, side, tick, lots)
+
+
+@njit(cache=True)
+def _holds(book: Book, side: int, tick: int) -> bool:
+    order = book.level_head[side, tick & (book.level_lots.shape[1] - 1)]
+    return bool(order >= 0 and book.order_tick[order] == tick)
+
+
+@njit(cache=True)
+def _may_hold(book: Book, tick: int) -> bool:
+    reach = book.level_lots.shape[1] // 2 - 1
+    near_bid = book.best[BID] == NO_BID or abs(tick - book.best[BID]) < reach
+    near_ask = book.best[ASK] == NO_ASK or abs(tick - book.best[ASK]) < reach
+    return bool(near_bid and near_ask)
+
+
+@njit(cache=True)
+def _make_room(book: Book, side: int, tick: int) -> None:
+    """The newer level wins over older ones it would cross, and over one in the same place of the ring."""
+    if side == BID:
+        while book.best[ASK] <= tick:
+            clear_level(book, ASK, book.best[ASK])
+    else:
+        while book.best[BID] >= tick:
+            clear_level(book, BID, book.best[BID])
+    place = tick & (book.level_lots.shape[1] - 1)
+    while book.level_head[side, place] >= 0:
+        remove_order(book, book.level_head[side, place])

@@ -1,0 +1,1 @@
+"""A Bybit-V5-compatible local exchange: see README.md in this folder."""
