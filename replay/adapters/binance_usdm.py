@@ -6,9 +6,9 @@ Facts used (Binance "How to manage a local order book", and the captures themsel
 - the local time is ns, us or ms by its magnitude;
 - diffs before the snapshot are kept; those with `u` < `lastUpdateId` are dropped; the first one applied
   spans it (`U` <= lastUpdateId <= `u`), and from then on `pu` equals the `u` before it;
-- bookTicker comes at every change of the touch, depth only every 30-50 ms and sometimes later than the
-  bookTicker that is already newer: after such a diff the newer touch is stated again, and a bookTicker
-  older than the book is dropped;
+- bookTicker comes at every change of the touch, depth only every 30-50 ms and sometimes later than a
+  bookTicker that is newer: such a diff is applied behind that touch, so that the book never goes back;
+  a bookTicker older than the book is dropped;
 - trades with `X` other than MARKET (insurance fund, ...) never met the book and are dropped;
 - snapshots hold 1,000 levels a side; what lies beyond is unknown until a diff touches it.
 """
@@ -172,7 +172,7 @@ class BinanceReader:
             yield self._record("orderbook", {"subtype": "GAP"})
             return
         try:
-            bids, asks = _decode_levels(diff.b), _decode_levels(diff.a)
+            bids, asks = self._levels(diff)
         except ValueError as error:
             self._fault("bad_line", str(error))
             book.is_synced = False
@@ -180,9 +180,17 @@ class BinanceReader:
             return
         book.spans_snapshot, book.last_u = True, diff.u
         yield self._orderbook("DELTA", bids, asks, diff.T)
-        if book.touch is not None and book.touch.u > diff.u:
-            self._lines["touch stated again"] += 1
-            yield self._touch(book.touch)
+
+    def _levels(self, diff: _Data) -> tuple[list[Pair], list[Pair]]:
+        """Bids and asks as they may be applied. Raises ValueError, msgspec.DecodeError included."""
+        bids, asks, touch = _decode_levels(diff.b), _decode_levels(diff.a), self._book.touch
+        if touch is None or touch.u <= diff.u:
+            return bids, asks
+        self._lines["depth older than the touch"] += 1
+        return (
+            _behind(bids, _text(touch.b), touch.B, sign=1),
+            _behind(asks, _text(touch.a), touch.A, sign=-1),
+        )
 
     def _on_touch(self, touch: _Data) -> Iterator[RawRecord]:
         book = self._book
@@ -231,6 +239,15 @@ class BinanceReader:
     def _check_synced(self) -> None:
         if not self._book.is_synced and self._lines["snapshot"] == 0:
             self._fault("no_snapshot", f"no book snapshot of {self._symbol}: its book stays empty")
+
+
+def _behind(levels: list[Pair], price: str, size: str, *, sign: int) -> list[Pair]:
+    """`levels` of an older diff as they can still be with the best at `price`; `sign` is 1 for bids."""
+    best = float(price)
+    return [
+        (at, lots if sign * float(at) < sign * best else size if float(at) == best else "0")
+        for at, lots in levels
+    ]
 
 
 def _text(raw: msgspec.Raw) -> str:

@@ -35,7 +35,9 @@ class RunFigures:
         self.frames_by_symbol.update(frames["symbol"].tolist())
         priced = frames["bid_tick"] > 0
         self.crossed_frames += int(
-            np.count_nonzero(priced & (frames["ask_tick"] > 0) & (frames["bid_tick"] >= frames["ask_tick"]))
+            np.count_nonzero(
+                priced & (frames["ask_tick"] > 0) & (frames["bid_tick"] >= frames["ask_tick"])
+            )
         )
 
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
@@ -53,7 +55,10 @@ class RunFigures:
         del now_ns
         for output in outputs:
             if isinstance(output, LogLine):
-                if output.record.get("kind") == "INTENT" and output.record.get("command") == "PLACE":
+                if (
+                    output.record.get("kind") == "INTENT"
+                    and output.record.get("command") == "PLACE"
+                ):
                     self.counts["orders"] += 1
             elif isinstance(output, RecordRow) and output.row.get("record") == "TRADE":
                 self.trades.append(output.row)

@@ -115,24 +115,27 @@ def test_a_diff_that_does_not_follow_makes_a_gap_until_the_next_snapshot(tmp_pat
 
 
 def test_a_late_diff_does_not_take_the_touch_back(tmp_path: Path) -> None:
-    """depth comes every 30-50 ms: the bookTicker that is already newer is stated again behind it."""
+    """depth comes every 30-50 ms: what it says of the touch may be older than the last bookTicker."""
+    late_bids = [["100.1", "1.000"], ["100.0", "1.000"], ["99.9", "3.000"]]
     messages = [
         SNAPSHOT,
         diff(95, 105, 94),
-        touch(112, "100.0", "9.000", "100.1", "9.000"),
-        diff(106, 110, 105, bids=[["100.0", "1.000"]]),
+        touch(112, "100.0", "9.000", "100.2", "9.000"),
+        diff(106, 110, 105, bids=late_bids, asks=[["100.1", "1.000"], ["100.2", "0.000"]]),
         diff(111, 115, 110, bids=[["100.0", "8.000"]]),
     ]
 
-    _, found = opened(write(tmp_path / "a.gz", messages))
+    data, found = opened(write(tmp_path / "a.gz", messages))
 
-    touch_entries = [(0, 1000, 9000), (1, 1001, 9000)]
     assert found[2:] == [
-        ("BBO", touch_entries),
-        ("BOOK_DELTA", [(0, 1000, 1000)]),
-        ("BBO", touch_entries),
+        ("BBO", [(0, 1000, 9000), (1, 1002, 9000)]),
+        (
+            "BOOK_DELTA",
+            [(0, 1001, 0), (0, 1000, 9000), (0, 999, 3000), (1, 1001, 0), (1, 1002, 9000)],
+        ),
         ("BOOK_DELTA", [(0, 1000, 8000)]),
     ]
+    assert data.line_counts["depth older than the touch"] == 1
 
 
 def test_a_touch_older_than_the_book_is_left_out(tmp_path: Path) -> None:
