@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from market.domain.config import MarketConfig
 
@@ -30,9 +30,10 @@ class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     ofi5s: Annotated[
         float, Meta(description="Weight of the order flow imbalance over 5 s.", ge=-5, le=5)
     ] = 0.125
+    # named by hand: the renaming would title-case the unit into "flowRatio5S"
     flow_ratio5s: Annotated[
         float, Meta(description="Weight of signed over total trade flow, 5 s.", ge=-5, le=5)
-    ] = 0.25
+    ] = field(default=0.25, name="flowRatio5s")
     ret5s: Annotated[
         float,
         Meta(description="Weight of the 5 s return: > 0 momentum, < 0 reversion.", ge=-5, le=5),
@@ -82,6 +83,9 @@ class StrategyConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     entry_score: Annotated[
         float, Meta(description="Score an entry needs, 0..100.", ge=50, le=100)
     ] = 70.0
+    score_hysteresis: Annotated[
+        float, Meta(description="Fall below a score's threshold that disarms, points.", ge=0, le=50)
+    ] = 5.0
     arm_frames: Annotated[
         int, Meta(description="Boundary frames in a row at entryScore that arm.", ge=1, le=1000)
     ] = 3

@@ -242,18 +242,24 @@ class StrategyCore:
             track, trigger, view.ts_ns, f"{view.side} score {score:.1f}", self._figures(view)
         )
         track.refusals = ()
+        if trigger is Trigger.SCORE_ARMED:
+            track.signal_side = view.side
         if track.state is SymbolState.ARM:
             self._try_enter(track, view)
 
     def _score_trigger(self, track: SymbolTrack, view: FrameView, may_signal: bool) -> Trigger:
+        """What the score says to this state; a threshold once reached is left only by the hysteresis."""
         config = self._config.strategy
         score = view.score(view.side)
-        if not may_signal or score < config.watch_score:
+        slack = 0.0 if track.state is SymbolState.FLAT else config.score_hysteresis
+        if not may_signal or score < config.watch_score - slack:
             return Trigger.SCORE_LOW
-        is_armed = track.armed_frames >= config.arm_frames and track.armed_side is view.side
-        if is_armed and score >= config.entry_score:
-            return Trigger.SCORE_ARMED
-        return Trigger.SCORE_WATCH
+        if track.state is SymbolState.ARM:
+            stays = view.side is track.signal_side and score >= config.entry_score - slack
+            return Trigger.SCORE_ARMED if stays else Trigger.SCORE_WATCH
+        is_armed = track.armed_frames >= config.arm_frames and view.side is track.armed_side
+        is_armed = is_armed and score >= config.entry_score
+        return Trigger.SCORE_ARMED if is_armed else Trigger.SCORE_WATCH
 
     def _try_enter(self, track: SymbolTrack, view: FrameView) -> None:
         """Ask for an entry when gate, account and plan all allow it; say why when they do not."""

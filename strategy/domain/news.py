@@ -54,6 +54,7 @@ _ENTRY_ENDS = (
     Trigger.ENTRY_CANCELED,
     Trigger.ENTRY_CANCELED_PART_FILLED,
 )
+_MANAGED_LEGS = ("STOP", "TP", "DCA")
 _POSITION_ENDS = (Trigger.POSITION_CLOSED, Trigger.CLOSED_BY_EXCHANGE)
 
 
@@ -90,6 +91,8 @@ class ExecutionNews:
             for each in tracks.values():
                 self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
             return
+        if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
+            return  # execution's own business: stop and take-profits of a position it manages
         track = tracks.get(event.symbol)
         trigger = None if track is None else _trigger(event, track)
         if track is None or trigger is None:

@@ -126,6 +126,7 @@ class SymbolTrack:
     # arming
     armed_side: Side | None = None
     armed_frames: int = 0
+    signal_side: Side | None = None  # of state ARM
     refusals: tuple[str, ...] = ()  # of the last plan that could not be made
     # deadlines
     entry_deadline_ns: int = 0

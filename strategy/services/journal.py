@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from strategy.ports import StateEventSink
@@ -81,7 +82,7 @@ class DecisionJournal:
 
     def _write(self, records: list[dict[str, Any]]) -> None:
         for index, sink in enumerate(self._sinks if records else ()):
-            if not self._attempt(index, lambda sink=sink: sink.write(records)):
+            if not self._attempt(index, partial(sink.write, records)):
                 self.failed += len(records)
 
     def _attempt(self, index: int, work: Callable[[], None]) -> bool:
