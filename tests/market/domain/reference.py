@@ -298,7 +298,7 @@ class Symbol:
     def ticks(self, entries: list[tuple[int, int, int]]) -> None:
         for _, code, value in entries:
             if code == TickerField.NEXT_FUNDING_TIME:
-                is_known = 0 < value and value * 1_000_000 < (1 << 62) - 1_000_000
+                is_known = value > 0 and value * 1_000_000 < (1 << 62) - 1_000_000
                 self.next_funding = value * 1_000_000 if is_known else None
             elif code == TickerField.OPEN_INTEREST:
                 self.ticker["open_interest"] = value / 1e3 if value else NAN

@@ -66,14 +66,16 @@ def chunk_of(steps: list[Step], config: MarketConfig) -> EventChunk:
     """Turn drawn steps into events: prices near 1,000 ticks that drift, each symbol opened by a snapshot."""
     builder = ChunkBuilder()
     now, drift, opened = START_NS, 0, set()
-    for seq, (symbol, kind, gap, flags, drawn) in enumerate(steps, start=1):
+    for seq, (symbol, drawn_kind, gap, flags, entries) in enumerate(steps, start=1):
+        kind, drawn = drawn_kind, entries
         now += int(gap * config.evaluation_interval_ms * 1_000_000)
         drift += sum(lot for _, _, lot in drawn) % 5 - 2
         opening = kind in (EventKind.BOOK_DELTA, EventKind.BBO) and symbol not in opened
-        kind = EventKind.BOOK_SNAPSHOT if opening and seq % 4 else kind
+        if opening and seq % 4:
+            kind = EventKind.BOOK_SNAPSHOT
         if kind == EventKind.BOOK_SNAPSHOT:
             opened.add(symbol)
-            drawn = [*drawn, *((s, level, level % 5 + 1) for s in (0, 1) for level in range(1, 26))]
+            drawn = [*entries, *((s, at, at % 5 + 1) for s in (0, 1) for at in range(1, 26))]
         builder.add(
             kind,
             symbol=symbol,
@@ -111,6 +113,71 @@ def _ticker_value(code: int, lot: int, now: int) -> int:
     if code == 5:
         return now // 1_000_000 + 7_000 * lot
     return (100 + lot) * 1_000_000_000 if code <= 3 else (lot - 1) * 1_000
+
+
+def market_chunk(seed: int, messages: int, config: MarketConfig) -> EventChunk:
+    """A market that behaves: touches that walk, trades at them, tickers; now and then a fault."""
+    rng, builder, now = np.random.default_rng(seed), ChunkBuilder(), START_NS
+    mids = [1_000, 20_000, 300]
+    interval_ns = config.evaluation_interval_ms * 1_000_000
+    for seq in range(1, messages + 1):
+        symbol = int(rng.integers(0, len(mids)))
+        share = rng.random()
+        now += int(interval_ns * (rng.exponential(0.4) if share < 0.98 else rng.uniform(5, 60)))
+        mids[symbol] += int(rng.choice([-2, -1, 1, 2, *[0] * 12]))
+        kind = EventKind.BOOK_SNAPSHOT
+        if seq > 3 * len(mids):
+            kind = rng.choice([*EventKind], p=[0.3, 0.06, 0.4, 0.16, 0.07, 0.003, 0.007])
+        builder.add(
+            EventKind(kind),
+            symbol=seq % len(mids) if kind == EventKind.BOOK_SNAPSHOT else symbol,
+            seq=3 * seq,
+            core_ts_ns=now,
+            exchange_ts_ns=now - now % (2 * interval_ns),
+            flags=int(rng.random() < 0.1) if kind == EventKind.TRADE else 0,
+            levels=_market_levels(rng, EventKind(kind), mids, seq % len(mids), symbol, now),
+        )
+    return builder.take()
+
+
+def _market_levels(
+    rng: np.random.Generator,
+    kind: EventKind,
+    mids: list[int],
+    next_symbol: int,
+    symbol: int,
+    now: int,
+) -> list[tuple[int, int, int]]:
+    if kind == EventKind.TICKER:
+        values = {1: 10**11, 2: 10**11, 3: 10**11, 4: 10**5, 5: 0, 6: 10**6}
+        codes = rng.permutation(6)[: rng.integers(1, 7)] + 1
+        noise = {int(c): int(rng.integers(-(10**4), 10**4)) for c in codes}
+        return [
+            (0, c, now // 1_000_000 + abs(n) if c == 5 else values[c] + n) for c, n in noise.items()
+        ]
+    if kind == EventKind.BOOK_SNAPSHOT:
+        depth = int(rng.integers(1, 60))
+        mid = mids[next_symbol]
+        return [
+            (s, mid + (at if s else -at - 1), int(rng.integers(1, 99)))
+            for s in (0, 1) for at in range(depth)
+        ]  # fmt: skip
+    mid = mids[symbol]
+    if kind == EventKind.TRADE:
+        side = int(rng.integers(0, 2))
+        away = int(rng.exponential(1.5))
+        return [(side, mid - away - 1 if side else mid + away, int(rng.lognormal(2, 2)) + 1)]
+    if kind == EventKind.BBO:
+        return [(0, mid - 1, int(rng.integers(1, 99))), (1, mid, int(rng.integers(1, 99)))]
+    if kind != EventKind.BOOK_DELTA:
+        return []
+    side, away = rng.integers(0, 2, 6), rng.exponential(6.0, 6).astype(int)
+    ticks = np.where(side == 1, mid + away, mid - away - 1)
+    lots = np.where(rng.random(6) < 0.4, 0, rng.integers(1, 99, 6))
+    rows = sorted(
+        {(int(s), int(t)): int(q) for s, t, q in zip(side, ticks, lots, strict=True)}.items()
+    )
+    return [(s, t, q) for (s, t), q in rows][: int(rng.integers(1, 7))]
 
 
 def kernel_frames(chunk: EventChunk, config: MarketConfig, end_ns: int = 0) -> Frames:
