@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from monitoring import api, views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.overview, name="overview"),
+    path("symbol/", views.symbols, name="symbols"),
+    re_path(r"^symbol/(?P<symbol>[A-Z0-9]{2,30})/\Z", views.symbol, name="symbol"),
+    path("orders/", views.orders, name="orders"),
+    path("orders/<str:client_order_id>/", views.order, name="order"),
+    path("trades/", views.trades, name="trades"),
+    path("trades/<int:pk>/", views.trade, name="trade"),
+    path("healthz", views.healthz, name="healthz"),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/execution/overview", api.ExecutionOverview.as_view()),
+    path("api/execution/orders", api.Orders.as_view()),
+    path("api/execution/panic-close-all", api.PanicCloseAll.as_view()),
+    path("api/execution/panic-close-symbol", api.PanicCloseSymbol.as_view()),
+    path("api/execution/cancel-orders", api.CancelOrders.as_view()),
+    path("api/execution/trading", api.Trading.as_view()),
+    path("api/failover/safe-mode", api.SafeMode.as_view()),
+    path("api/health", api.Health.as_view()),
+    path("api/positions", api.Positions.as_view()),
+    path("api/trades", api.Trades.as_view()),
+    path("api/market/symbols", api.MarketSymbols.as_view()),
+]

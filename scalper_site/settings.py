@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import dj_database_url
@@ -58,8 +59,8 @@ DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [o.strip() for o in ENVIRONMENT.csrf_trusted_origins.split(",") if o.strip()]
 
+# Not "daphne": as an app it ties Twisted to an event loop of its own before run_dashboard can give it ours.
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -72,6 +73,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "scalper_site",
     "failover",
     "market",
@@ -107,6 +109,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "monitoring.views.dashboard_context",
             ]
         },
     }
@@ -156,6 +159,35 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
+# By name: nobody imports scalper_site.
+CELERY_APP = "scalper_site.celery:app"
+
+# The children of run_all, in starting order; they stop in reverse. Valkey comes first where it is ours.
+SUPERVISED_SERVICES = {
+    "exchange": "run_exchange",
+    "execution": "run_execution",
+    "dashboard": "run_dashboard",
+    "worker": "run_worker",
+    "market": "run_market",
+    "strategy": "run_strategy",
+}
+LISTENING_PORTS = {"WEB": (ENVIRONMENT.web_host, ENVIRONMENT.web_port)}
+if ENVIRONMENT.bybit_env == "LOCAL":
+    LISTENING_PORTS["EXCHANGE"] = (ENVIRONMENT.exchange_host, ENVIRONMENT.exchange_port)
+else:
+    del SUPERVISED_SERVICES["exchange"]
+VALKEY_MAX_MEMORY = "512mb"
+
+TRADING_PROFILES_DIR = BASE_DIR / "strategy" / "profiles"
+
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    # ADMIN_PASSWORD_HASH may be a plain bcrypt one; Django replaces it at the first login.
+    "django.contrib.auth.hashers.BCryptPasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -174,7 +206,11 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    # The chart library is served out of the installed wheel, whose version the requirements pin.
+    ("vendor/lightweight-charts", str(files("litecharts") / "js")),
+]
 # Served from the app folders in every mode: one process, no collect step to forget on an update.
 WHITENOISE_USE_FINDERS = True
 
@@ -187,10 +223,16 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "monitoring.errors.api_exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "operator": "120/min"},
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
-SPECTACULAR_SETTINGS = {"TITLE": "AI Scalper API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI Scalper API",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",  # the page's own assets, no CDN
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 
 CONTENT_SECURITY_POLICY = {
     "EXCLUDE_URL_PREFIXES": ["/admin/"],

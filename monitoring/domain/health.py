@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monitoring.domain.times import iso_of_ms
+from monitoring.domain.times import iso_of_ms, ms_of_iso
 
 SERVICES = ("market", "strategy", "execution", "web", "worker")
 HEALTH_NAMES = {
@@ -59,11 +59,11 @@ def _judge(beat: Beat, age_ms: int) -> tuple[str, str]:
 
 
 def beat_ms(beat: Beat) -> int:
-    """Epoch milliseconds of a heartbeat's `ts` (seconds, ms or ns since the epoch: by magnitude)."""
-    ts = float(beat.get("ts") or 0)
-    if ts > 1e17:
-        return int(ts // 1_000_000)
-    return int(ts * 1000) if ts < 1e11 else int(ts)
+    """Epoch milliseconds of a heartbeat's ISO `ts`; 0, long ago, when it has none."""
+    try:
+        return ms_of_iso(str(beat.get("ts")))
+    except ValueError:
+        return 0
 
 
 def overall(statuses: list[str]) -> str:

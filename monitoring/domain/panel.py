@@ -86,10 +86,14 @@ class Panel:
         """Everything as of the last drain. Drain first: undrained appends would reach a client twice."""
         if self.has_changes():
             raise RuntimeError("drain the panel before taking its snapshot")
+        return {"seq": self.seq, "state": self.state()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything as it stands now, for readers who follow no increments."""
         state: dict[str, Any] = dict(self._sections)
         state |= {name: dict(rows) for name, rows in self._tables.items()}
         state |= {name: list(items) for name, items in self._series.items()}
-        return {"seq": self.seq, "state": state}
+        return state
 
     def _operation(self, place: tuple[str, ...]) -> list[Any]:
         if len(place) == 1:

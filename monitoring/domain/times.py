@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from failover.domain.days import iso_ms
+
 
 def iso_of_ms(ts_ms: int) -> str:
     """`2026-01-02T03:04:05.678Z` for epoch milliseconds."""
-    moment = datetime.fromtimestamp(ts_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ts_ms % 1000:03d}Z"
+    return iso_ms(ts_ms * 1_000_000)
 
 
 def ms_of_iso(text: str) -> int:

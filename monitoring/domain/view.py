@@ -119,6 +119,10 @@ class DashboardView:
         """Everything on the panel as of its last drain."""
         return self._panel(name).snapshot()
 
+    def state(self, name: str) -> dict[str, Any]:
+        """Everything on the panel as it stands now, drained or not."""
+        return self._panel(name).state()
+
     def _panel(self, name: str) -> Panel:
         return self.overview.panel if name == OVERVIEW else self._symbols[name].panel
 
@@ -138,6 +142,7 @@ class DashboardView:
                 self._trading.on_record(row)
             case ExecutionSnapshot():
                 self._trading.on_snapshot(message)
+                self._show_safety()
             case ExecutionEvent():
                 self._trading.on_event(message)
             case ScoreUpdate():
@@ -161,6 +166,13 @@ class DashboardView:
                 self._forget_books()
             case SafeModeSince(since_ms):
                 self.overview.safe_mode_since(since_ms)
+                self._show_safety()
+
+    def _show_safety(self) -> None:
+        """Safe mode is news on every page."""
+        safety = self.overview.panel.section("safety")
+        for view in self._symbols.values():
+            view.panel.set_section("safety", safety)
 
     def _forget_books(self) -> None:
         self._ladders.reset()
@@ -186,6 +198,7 @@ class DashboardView:
     def _new_symbol(self, instrument: Instrument) -> None:
         """A symbol that comes back counts on past its old panel, so that a client of that one notices."""
         view = self._symbols[instrument.symbol] = SymbolView(instrument)
+        view.panel.set_section("safety", self.overview.panel.section("safety"))
         view.panel.seq = self._retired_seq.pop(instrument.symbol, -1) + 1
         scales = instrument_json(instrument)
         row = {name: scales[name] for name in ("priceScale", "qtyScale")}

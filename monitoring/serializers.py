@@ -1,0 +1,131 @@
+"""Bodies and queries of the API: what may come in, and what goes out for the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+SYMBOL_PATTERN = r"^[A-Z0-9]{2,30}\Z"
+PAGE_SIZE = 100
+
+
+class _StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know: a misspelt name must not be taken for a default."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        values = super().to_internal_value(data)
+        if unknown := [str(name)[:60] for name in data if name not in self.fields]:
+            raise serializers.ValidationError({name: ["unknown field"] for name in unknown[:10]})
+        return values
+
+
+def _reason() -> serializers.CharField:
+    return serializers.CharField(
+        min_length=3, max_length=200, help_text="Why; kept in the audit trail."
+    )
+
+
+def _symbol(**kwargs: Any) -> serializers.RegexField:
+    return serializers.RegexField(SYMBOL_PATTERN, help_text="For example BTCUSDT.", **kwargs)
+
+
+class ReasonBody(_StrictSerializer):
+    reason = _reason()
+
+
+class SymbolReasonBody(_StrictSerializer):
+    symbol = _symbol()
+    reason = _reason()
+
+
+class CancelOrdersBody(_StrictSerializer):
+    symbol = _symbol()
+    side = serializers.ChoiceField(choices=("LONG", "SHORT", "BOTH"))
+    reason = serializers.CharField(
+        min_length=3, max_length=200, default="cancel orders", help_text="Why."
+    )
+
+
+class SwitchBody(_StrictSerializer):
+    enabled = serializers.BooleanField()
+    reason = _reason()
+
+
+class CommandAnswer(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    message = serializers.CharField()
+    commandId = serializers.CharField()
+    closingPositions = serializers.IntegerField()
+    cancelledOrders = serializers.IntegerField()
+
+
+class PageQuery(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
+    pageSize = serializers.IntegerField(min_value=1, max_value=500, default=PAGE_SIZE)
+
+
+class OrdersQuery(PageQuery):
+    symbol = _symbol(required=False)
+    status = serializers.ChoiceField(choices=("OPEN", "ALL"), default="ALL")
+
+
+class TradesQuery(PageQuery):
+    symbol = _symbol(required=False)
+
+
+class ExecutionOverview(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    mode = serializers.CharField()
+    safeMode = serializers.BooleanField()
+    pendingOrdersCount = serializers.IntegerField()
+    activeOrdersCount = serializers.IntegerField()
+    safeModeReasons = serializers.ListField(child=serializers.CharField())
+    safeModeSince = serializers.DateTimeField(allow_null=True)
+    tradingEnabled = serializers.BooleanField()
+    equity = serializers.FloatField()
+    ageMs = serializers.IntegerField(help_text="Age of execution's last report, ms.")
+
+
+class OrderList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    orders = serializers.ListField(child=serializers.DictField(), help_text="ExecutionOrder")
+    count = serializers.IntegerField()
+    page = serializers.IntegerField()
+    pageSize = serializers.IntegerField()
+
+
+class TradeList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    trades = serializers.ListField(child=serializers.DictField(), help_text="TradeLogRecord")
+    count = serializers.IntegerField()
+    page = serializers.IntegerField()
+    pageSize = serializers.IntegerField()
+
+
+class PositionList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    positions = serializers.ListField(child=serializers.DictField())
+
+
+class SymbolList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    symbols = serializers.ListField(child=serializers.DictField())
+
+
+class HealthReport(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    overall = serializers.ChoiceField(choices=("OK", "WARN", "ERROR"))
+    services = serializers.DictField()
+    resources = serializers.DictField()
+
+
+class _ErrorDetail(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ErrorAnswer(serializers.Serializer[Any]):
+    """`error.fields` names what is wrong with each field of the request, where that is the reason."""
+
+    error = _ErrorDetail()

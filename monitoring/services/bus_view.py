@@ -1,0 +1,162 @@
+"""Follows the bus and folds it into the dashboard's view: one task per web process.
+
+It starts a little in the past, so that a fresh page has charts and books, goes on through bus restarts, and
+shows what it cannot know as unknown: without a bus the lamps go out, and without an unbroken raw stream the
+ladders stay empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from failover.adapters.bus import connect_bus
+from failover.adapters.heartbeats import read_heartbeats
+from failover.adapters.streams import Entry, Gap, StreamReader
+from market.domain.events import unpack_chunk
+from market.domain.frames import unpack_frames
+from market.domain.instruments import Instrument
+from monitoring.domain.health import SERVICES
+from monitoring.domain.times import iso_of_ms
+from monitoring.domain.trading import BadRecord
+from monitoring.domain.view import (
+    BeatsSeen,
+    ChunkSeen,
+    FeedGapSeen,
+    FramesSeen,
+    InstrumentsSeen,
+    RecordSeen,
+    ViewMessage,
+)
+from monitoring.services.fanout import Fanout
+from strategy.domain.messages import (
+    ExecutionEvent,
+    ExecutionSnapshot,
+    RiskSnapshot,
+    ScoreUpdate,
+    StateEvent,
+)
+
+logger = logging.getLogger(__name__)
+
+BEAT_EVERY_S = 0.5
+LOCAL_SERVICES = ("exchange",)
+
+# How far back each stream is read at the start, seconds; None = all there is.
+LOOK_BACK_S: dict[str, float | None] = {
+    "market.symbols": None,
+    "market.frames": 300,
+    "strategy.events": 300,
+    "execution.events": 3600,
+    "execution.records": 3600,
+}
+RAW_LOOK_BACK_S = 75  # the market service repeats every book at least once a minute
+
+_instruments = msgspec.msgpack.Decoder(tuple[Instrument, ...])
+_strategy = msgspec.msgpack.Decoder(list[StateEvent | ScoreUpdate | RiskSnapshot])
+_execution = msgspec.msgpack.Decoder(list[ExecutionEvent | ExecutionSnapshot])
+_records = msgspec.msgpack.Decoder(list[dict[str, Any]])
+
+DECODERS: dict[str, Callable[[bytes], Iterable[ViewMessage]]] = {
+    "market.symbols": lambda data: [InstrumentsSeen(_instruments.decode(data))],
+    "market.frames": lambda data: [FramesSeen(unpack_frames(data))],
+    "market.raw": lambda data: [ChunkSeen(unpack_chunk(data))],
+    "strategy.events": _strategy.decode,
+    "execution.events": _execution.decode,
+    "execution.records": lambda data: [RecordSeen(row) for row in _records.decode(data)],
+}
+
+
+class BusView:
+    """Reads the streams of one bus into a fanout. `unreadable` counts what broke its contract, by stream."""
+
+    def __init__(self, fanout: Fanout, *, url: str, prefix: str) -> None:
+        self.unreadable: Counter[str] = Counter()
+        self.beats: dict[str, dict[str, Any]] = {}
+        self.bus_lag_ms: float | None = None
+        self._fanout = fanout
+        self._url = url
+        self._prefix = prefix
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        client = connect_bus(self._url)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._fanout.run(), name="dashboard-fanout")
+                tasks.create_task(self._follow(client, LOOK_BACK_S), name="dashboard-streams")
+                tasks.create_task(
+                    self._follow(client, {"market.raw": RAW_LOOK_BACK_S}), name="dashboard-books"
+                )
+                tasks.create_task(self._watch_heartbeats(client), name="dashboard-heartbeats")
+        finally:
+            await client.aclose()
+
+    async def _follow(self, client: Redis, look_back_s: dict[str, float | None]) -> None:
+        start = {
+            self._prefix + name: "0" if seconds is None else _entry_id_before(seconds)
+            for name, seconds in look_back_s.items()
+        }
+        reader = StreamReader(client, start)
+        async for batch in reader.batches():
+            for item in batch:
+                self._take(item)
+            await asyncio.sleep(0)  # a long catch-up must not keep the sockets waiting
+
+    def _take(self, item: Entry | Gap) -> None:
+        name = item.stream.removeprefix(self._prefix)
+        if isinstance(item, Gap):
+            if name == "market.raw":
+                self._fanout.apply(FeedGapSeen())
+            return
+        try:
+            messages = DECODERS[name](item.payload)
+        except (msgspec.DecodeError, ValueError) as error:
+            self._count(name, error)
+            return
+        for message in messages:
+            try:
+                self._fanout.apply(message)
+            except BadRecord as error:
+                self._count(name, error)
+
+    def _count(self, name: str, error: Exception) -> None:
+        """Logged once for each stream: a broken writer must not fill the disk."""
+        self.unreadable[name] += 1
+        if self.unreadable[name] == 1:
+            logger.warning(
+                "dashboard_entry_unreadable", extra={"stream": name, "reason": str(error)[:300]}
+            )
+
+    async def _watch_heartbeats(self, client: Redis) -> None:
+        while True:
+            bus_beat = await self._read_heartbeats(client)
+            now_ms = time.time_ns() // 1_000_000
+            bus_beat |= {"ts": iso_of_ms(now_ms)}
+            self._fanout.apply(BeatsSeen(now_ms, {**self.beats, "bus": bus_beat}))
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _read_heartbeats(self, client: Redis) -> dict[str, Any]:
+        """Refresh `beats` and return the bus's own. Without the bus the last beats stay and grow old."""
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(BEAT_EVERY_S * 2):
+                found = await read_heartbeats(client, self._prefix, (*SERVICES, *LOCAL_SERVICES))
+        except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as error:
+            self.bus_lag_ms = None
+            return {"phase": "STOPPED", "message": f"unreachable ({type(error).__name__})"}
+        self.bus_lag_ms = (time.perf_counter() - started_s) * 1000
+        self.beats = {name: msgspec.to_builtins(beat) for name, beat in found.items()}
+        return {"phase": "RUNNING", "lagMs": self.bus_lag_ms}
+
+
+def _entry_id_before(seconds: float) -> str:
+    return f"{int((time.time() - seconds) * 1000)}-0"

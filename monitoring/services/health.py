@@ -1,0 +1,74 @@
+"""The system's health as one record, and the file that others read it from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from failover.adapters.files import write_json_snapshot
+from failover.domain.errors import StorageError
+from monitoring.domain.health import health_snapshot
+from monitoring.services import live
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+_process = psutil.Process()
+
+
+def current_health() -> dict[str, Any]:
+    """HealthSnapshot (records.md), made from the last heartbeats and this process's own measurements."""
+    view = live.bus_view()
+    resources = {
+        "cpuPct": psutil.cpu_percent(),
+        "rssMb": round(_process.memory_info().rss / 1e6, 1),
+        "diskFreePct": _disk_free_pct(),
+        "busLagMs": None if view.bus_lag_ms is None else round(view.bus_lag_ms, 2),
+        "dbLatencyMs": _database_latency_ms(),
+    }
+    return health_snapshot(view.beats, live.now_ms(), resources)
+
+
+async def keep_health_file() -> None:
+    """Write `data/system/health_snapshot.json` every second until cancelled."""
+    path = settings.DATA_DIR / "system" / "health_snapshot.json"
+    is_failing = False
+    while True:
+        try:
+            await asyncio.to_thread(lambda: write_json_snapshot(path, _measured()))
+            is_failing = False
+        except StorageError as error:
+            if not is_failing:
+                logger.warning("health_file_not_written", extra={"reason": str(error)})
+            is_failing = True
+        await asyncio.sleep(EVERY_S)
+
+
+def _measured() -> dict[str, Any]:
+    close_old_connections()
+    return current_health()
+
+
+def _disk_free_pct() -> float | None:
+    try:
+        usage = shutil.disk_usage(settings.DATA_DIR)
+    except OSError:
+        return None
+    return round(usage.free / usage.total * 100, 1)
+
+
+def _database_latency_ms() -> float | None:
+    started_s = time.perf_counter()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return None
+    return round((time.perf_counter() - started_s) * 1000, 2)

@@ -1,0 +1,179 @@
+"""What the database remembers, for tables, the API and the audit trail."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+
+from execution.domain.operator import OperatorCommand
+from execution.models import ClosedTrade, Fill, OrderRow
+from monitoring.domain.times import iso_of_ms
+from strategy.models import StateEventRecord
+
+logger = logging.getLogger(__name__)
+
+OPEN_STATUSES = ("NEW", "PARTIALLY_FILLED")
+
+
+def orders(
+    *,
+    symbol: str | None = None,
+    side: str | None = None,
+    status: str | None = None,
+    leg: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    open_only: bool = False,
+) -> QuerySet[OrderRow]:
+    """Orders that match, newest first; `since` and `until` are UTC days, both included."""
+    found = OrderRow.objects.order_by("-created_at", "-pk")
+    found = _matching(found, symbol=_upper(symbol), side=side, status=status, leg=_upper(leg))
+    if open_only:
+        found = found.filter(status__in=OPEN_STATUSES)
+    return _between(found, "created_at", since, until)
+
+
+def trades(
+    *,
+    symbol: str | None = None,
+    side: str | None = None,
+    result: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[ClosedTrade]:
+    """Closed trades that match, newest first; `result` is won or lost."""
+    found = ClosedTrade.objects.order_by("-timestamp", "-pk")
+    found = _matching(found, symbol=_upper(symbol), side=side)
+    if result:
+        won = {"realized_pnl__gt": 0} if result == "won" else {"realized_pnl__lte": 0}
+        found = found.filter(**won)
+    return _between(found, "timestamp", since, until)
+
+
+def order_with_history(client_order_id: str) -> dict[str, Any] | None:
+    """The order, its fills, and the other orders of its plan; None when there is no such order."""
+    order = OrderRow.objects.filter(client_order_id=client_order_id).first()
+    if order is None:
+        return None
+    fills = Fill.objects.filter(client_order_id=client_order_id).order_by("timestamp", "pk")
+    return {"order": order, "fills": fills, "siblings": _orders_of(order.plan_id, order.pk)}
+
+
+def trade_with_orders(pk: int) -> dict[str, Any] | None:
+    """The trade, its orders and fills, and the states it went through; None when there is none."""
+    trade = ClosedTrade.objects.filter(pk=pk).first()
+    if trade is None:
+        return None
+    states = StateEventRecord.objects.filter(
+        symbol=trade.symbol,
+        timestamp__gte=trade.opened_at - timedelta(seconds=30),
+        timestamp__lte=trade.timestamp + timedelta(seconds=5),
+    ).order_by("timestamp", "pk")
+    fills = Fill.objects.filter(plan_id=trade.plan_id).order_by("timestamp", "pk")
+    return {
+        "trade": trade,
+        "fills": fills,
+        "orders": _orders_of(trade.plan_id),
+        "states": states[:200],
+    }
+
+
+def _orders_of(plan_id: str, without_pk: int = 0) -> QuerySet[OrderRow]:
+    if not plan_id:
+        return OrderRow.objects.none()
+    return OrderRow.objects.filter(plan_id=plan_id).exclude(pk=without_pk).order_by("created_at")
+
+
+def order_json(row: OrderRow) -> dict[str, Any]:
+    """ExecutionOrder (phase 10 §3.6) plus leg and plan."""
+    return {
+        "symbol": row.symbol,
+        "side": row.side,
+        "type": row.type,
+        "timeInForce": row.time_in_force,
+        "price": row.price,
+        "triggerPrice": row.trigger_price,
+        "qty": row.qty,
+        "reduceOnly": row.reduce_only,
+        "clientOrderId": row.client_order_id,
+        "exchangeOrderId": row.exchange_order_id or None,
+        "status": row.status,
+        "filledQty": row.filled_qty,
+        "avgFillPrice": row.avg_fill_price,
+        "notionalUsd": row.notional_usd,
+        "createdAt": _iso(row.created_at),
+        "updatedAt": _iso(row.updated_at),
+        "source": row.source,
+        "mode": row.mode,
+        "lastError": row.last_error or None,
+        "leg": row.leg,
+        "planId": row.plan_id,
+        "requestId": row.request_id,
+        "schemaVersion": 1,
+    }
+
+
+def trade_json(row: ClosedTrade) -> dict[str, Any]:
+    """TradeLogRecord (phase 12 §3.2) plus costs and reasons."""
+    return {
+        "timestamp": _iso(row.timestamp),
+        "dateKey": row.date_key,
+        "symbol": row.symbol,
+        "side": row.side,
+        "entryPrice": row.entry_price,
+        "closePrice": row.close_price,
+        "qty": row.qty,
+        "leverage": row.leverage,
+        "realizedPnl": row.realized_pnl,
+        "mfe": row.mfe,
+        "mae": row.mae,
+        "durationSeconds": row.duration_seconds,
+        "mode": row.mode,
+        "planId": row.plan_id,
+        "fees": row.fees,
+        "funding": row.funding,
+        "entryReasons": row.entry_reasons,
+        "slippageBps": row.slippage_bps,
+        "exitReason": row.exit_reason,
+        "schemaVersion": 1,
+    }
+
+
+def audit(command: OperatorCommand, *, ip: str, result: str) -> None:
+    """Leave a row of who ordered what, from where, why, and what came of it."""
+    logger.warning(
+        "operator_command",
+        extra={
+            "actor": command.actor, "source": command.source, "ip": ip, "action": command.action.value,
+            "target": command.symbol, "reason": command.reason, "result": result,
+        },
+    )  # fmt: skip
+
+
+def _matching(found: QuerySet[Any], **wanted: str | None) -> QuerySet[Any]:
+    return found.filter(**{name: value for name, value in wanted.items() if value})
+
+
+def _between(
+    found: QuerySet[Any], field: str, since: date | None, until: date | None
+) -> QuerySet[Any]:
+    if since:
+        found = found.filter(**{f"{field}__gte": _midnight(since)})
+    if until and until < date.max:
+        found = found.filter(**{f"{field}__lt": _midnight(until + timedelta(days=1))})
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def _upper(text: str | None) -> str | None:
+    return text.strip().upper() if text else None
+
+
+def _iso(moment: datetime) -> str:
+    return iso_of_ms(round(moment.timestamp() * 1000))

@@ -1,0 +1,155 @@
+"""Pages of the dashboard: server-rendered frames that the live modules fill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_required, user_passes_test
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from monitoring.forms import OrderFilter, TradeFilter
+from monitoring.services import history, live
+from monitoring.services.order_lines import order_lines
+from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
+
+OPERATE = "monitoring.operate"
+MAX_HEAT_PCT_DEFAULT = 2.0
+
+
+def dashboard_context(request: HttpRequest) -> dict[str, Any]:
+    """What every page shows, the login page and the admin included."""
+    environment = settings.ENVIRONMENT
+    user = getattr(request, "user", None)
+    return {
+        "mode": environment.execution_mode,
+        "bybit_env": environment.bybit_env,
+        "is_operator": bool(user and user.is_active and user.has_perm(OPERATE)),
+    }
+
+
+def staff_page(view: Any) -> Any:
+    """GET only, for logged-in staff; everybody else is sent to the login page."""
+    is_staff = user_passes_test(lambda user: bool(user.is_active and user.is_staff))
+    return require_safe(login_required(is_staff(view)))
+
+
+@staff_page
+def overview(request: HttpRequest) -> HttpResponse:
+    context = {"section": "overview", "max_heat_pct": f"{MAX_HEAT_PCT_DEFAULT:g}"}
+    return render(request, "monitoring/overview.html", context)
+
+
+@staff_page
+def symbols(request: HttpRequest) -> HttpResponse:
+    """The page of the first symbol; the list of all is on the overview."""
+    known = live.fanout().symbols()
+    if not known:
+        return redirect("overview")
+    return redirect("symbol", symbol=known[0])
+
+
+@staff_page
+def symbol(request: HttpRequest, symbol: str) -> HttpResponse:
+    known = live.fanout().symbols()
+    if known and symbol not in known:
+        raise Http404(f"{symbol} is not one of the symbols that are read")
+    context = {"section": "symbol", "symbol": symbol, "others": known}
+    return render(request, "monitoring/symbol.html", context)
+
+
+ORDER_COLUMNS = (
+    Column(name="created_at", label="Time", kind="time"),
+    Column(name="symbol", label="Symbol", kind="symbol"),
+    Column(name="side", label="Side", kind="chip"),
+    Column(name="leg", label="Leg"),
+    Column(name="type", label="Type"),
+    Column(name="price", label="Price", kind="price"),
+    Column(name="trigger_price", label="Trigger", kind="price"),
+    Column(name="qty", label="Qty", kind="qty"),
+    Column(name="filled_qty", label="Filled", kind="qty"),
+    Column(name="avg_fill_price", label="Avg fill", kind="price"),
+    Column(name="status", label="Status", kind="chip"),
+    Column(name="source", label="Source"),
+    Column(name="client_order_id", label="Order", kind="order"),
+)
+TRADE_COLUMNS = (
+    Column(name="timestamp", label="Closed", kind="time"),
+    Column(name="symbol", label="Symbol", kind="symbol"),
+    Column(name="side", label="Side", kind="chip"),
+    Column(name="qty", label="Qty", kind="qty"),
+    Column(name="entry_price", label="Entry", kind="price"),
+    Column(name="close_price", label="Exit", kind="price"),
+    Column(name="realized_pnl", label="Net USDT", kind="money"),
+    Column(name="fees", label="Fees", kind="fee"),
+    Column(name="duration_seconds", label="Held", kind="seconds"),
+    Column(name="exit_reason", label="Exit reason"),
+    Column(name="plan_id", label="Plan", kind="trade"),
+)
+
+
+@staff_page
+def orders(request: HttpRequest) -> HttpResponse:
+    form = OrderFilter(request.GET)
+    found = history.orders(**cleaned(form))
+    return _table(request, "Orders", "orders", form, found, ORDER_COLUMNS, "-created_at")
+
+
+@staff_page
+def trades(request: HttpRequest) -> HttpResponse:
+    form = TradeFilter(request.GET)
+    found = history.trades(**cleaned(form))
+    return _table(request, "Trades", "trades", form, found, TRADE_COLUMNS, "-timestamp")
+
+
+@staff_page
+def order(request: HttpRequest, client_order_id: str) -> HttpResponse:
+    found = history.order_with_history(client_order_id)
+    if found is None:
+        raise Http404("no such order")
+    row = found["order"]
+    lines = order_lines(client_order_id, row.created_at, row.updated_at)
+    return render(request, "monitoring/order.html", {"section": "orders", "lines": lines, **found})
+
+
+@staff_page
+def trade(request: HttpRequest, pk: int) -> HttpResponse:
+    found = history.trade_with_orders(pk)
+    if found is None:
+        raise Http404("no such trade")
+    return render(request, "monitoring/trade.html", {"section": "trades", **found})
+
+
+def cleaned(form: forms.Form) -> dict[str, Any]:
+    """Filters that are valid and said; a wrong one is shown at its field and left out."""
+    form.is_valid()
+    return {name: value for name, value in form.cleaned_data.items() if value}
+
+
+def _table(
+    request: HttpRequest,
+    title: str,
+    section: str,
+    form: forms.Form,
+    found: QuerySet[Any],
+    columns: tuple[Column, ...],
+    default_sort: str,
+) -> HttpResponse:
+    if request.GET.get("format") == "csv":
+        rows = found.order_by(sort_of(request.GET, columns, default_sort))[:CSV_MAX_ROWS]
+        answer = HttpResponse("".join(csv_lines(rows, columns)), content_type="text/csv")
+        answer["Content-Disposition"] = f'attachment; filename="{section}.csv"'
+        return answer
+    table = make_table(found, request.GET, columns, default_sort=default_sort)
+    context = {"section": section, "title": title, "form": form, "table": table}
+    return render(request, "monitoring/table.html", context)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Whether this process answers; no secrets, no login."""
+    return JsonResponse({"status": "ok"})

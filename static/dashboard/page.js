@@ -1,0 +1,20 @@
+// On every page: local times with UTC on hover, and the clock.
+
+import { clock, dateTime, utc } from "./format.js";
+
+for (const node of document.querySelectorAll("time[datetime]")) {
+  const ms = Date.parse(node.getAttribute("datetime"));
+  if (Number.isNaN(ms)) continue;
+  node.textContent = dateTime(ms);
+  node.title = utc(ms);
+}
+
+const wall = document.getElementById("clock");
+if (wall) {
+  const tick = () => {
+    wall.textContent = clock(Date.now());
+    wall.title = utc(Date.now());
+  };
+  tick();
+  setInterval(tick, 1000);
+}
