@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from market.domain.events import EventChunk
 from market.domain.frames import Frames
+from market.domain.instruments import Instrument
 
 Clock = Callable[[], int]
 """Nanoseconds since the epoch, UTC; never goes back."""
@@ -61,3 +62,19 @@ class LineFile(Protocol):
         """Wait until the disk has what was written. Raises StorageError."""
 
     def close(self) -> None: ...
+
+
+class VenueUnreachable(Exception):
+    """The venue gave no usable answer: keep what you have, say so, try again later."""
+
+
+class StoreUnavailable(Exception):
+    """The database did not answer: the feed goes on without it, say so, try again later."""
+
+
+class InstrumentStore(Protocol):
+    """Where the last known rules are kept. Both methods block and raise StoreUnavailable."""
+
+    def load(self) -> list[Instrument]: ...
+
+    def save(self, instruments: Sequence[Instrument]) -> int: ...

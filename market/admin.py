@@ -1,0 +1,30 @@
+"""Instruments in the admin: to look at, not to edit. The venue states them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from market.models import InstrumentRules
+
+
+@admin.register(InstrumentRules)
+class InstrumentRulesAdmin(ModelAdmin):
+    """Read-only list with filters and search."""
+
+    list_display = [
+        "symbol", "bybit_env", "status", "tick_size", "qty_step", "min_qty", "min_notional",
+        "max_leverage", "funding_interval_min", "changed_at", "updated_at",
+    ]  # fmt: skip
+    list_filter = ["bybit_env", "status", "funding_interval_min"]
+    search_fields = ["symbol", "base_coin"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False

@@ -1,0 +1,192 @@
+"""Builds the market service from the settings: what is real, and who hears whom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from failover.adapters.bus import connect_bus
+from failover.adapters.files import write_atomically
+from failover.adapters.jsonl import JsonlAppender
+from failover.services.host import ServiceContext
+from market.adapters.bus import MarketPublisher
+from market.adapters.bybit_public_ws import BybitPublicFeed
+from market.adapters.bybit_rest import fetch_instruments
+from market.adapters.endpoints import Endpoints, bybit_endpoints
+from market.adapters.instrument_store import DjangoInstrumentStore
+from market.domain.config import MarketConfig
+from market.domain.events import ChunkBuilder
+from market.domain.instruments import Instrument
+from market.domain.kernel import MarketKernel
+from market.services.core_clock import CoreClock
+from market.services.hub import MarketHub
+from market.services.instruments import InstrumentBook
+from market.services.recorder import MarketRecorder
+from market.services.runtime import FeedMeter, MarketRuntime
+
+MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
+_LOCAL_EXCHANGE_PATIENCE_S = 20.0  # run_all starts both at once
+
+
+class BadMarketConfig(ValueError):
+    """The market section must be corrected; the text says where and why."""
+
+
+def load_market_config(name: str, profiles: Path) -> MarketConfig:
+    """The `market` section of a trading config: a built-in document of `profiles`, or a JSON file.
+
+    Raises BadMarketConfig.
+    """
+    built_in = profiles / f"{name}.json"
+    path = built_in if built_in.is_file() else Path(name)
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.convert(document.get("market", {}), MarketConfig)
+    except OSError as error:
+        raise BadMarketConfig(f"trading config {name}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise BadMarketConfig(f"trading config {name}: market: {error}") from error
+
+
+def endpoints_of(settings: Any) -> Endpoints:
+    """The venue's hosts as the environment names them."""
+    environment = settings.ENVIRONMENT
+    return bybit_endpoints(
+        environment.bybit_env,
+        exchange_host=environment.exchange_host,
+        exchange_port=environment.exchange_port,
+    )
+
+
+def instrument_book(settings: Any) -> InstrumentBook:
+    endpoints = endpoints_of(settings)
+    return InstrumentBook(
+        lambda: fetch_instruments(endpoints.rest),
+        DjangoInstrumentStore(settings.ENVIRONMENT.bybit_env),
+        venue=f"{settings.ENVIRONMENT.bybit_env} at {endpoints.rest}",
+    )
+
+
+async def choose_instruments(
+    settings: Any, book: InstrumentBook, symbols: Sequence[str]
+) -> list[Instrument]:
+    """The instruments to follow: `symbols`; else all of a local exchange, or the majors of Bybit.
+
+    Raises NoInstruments, UnknownSymbols.
+    """
+    is_local = endpoints_of(settings).is_local
+    await book.load(patience_s=_LOCAL_EXCHANGE_PATIENCE_S if is_local else 0.0)
+    if symbols:
+        return book.choose(symbols)
+    if is_local:
+        return book.all()
+    return book.choose([symbol for symbol in MAJORS if book.get(symbol)])
+
+
+def new_recorder_run() -> str:
+    """Sorts by start time; unique also when two runs start within a microsecond."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:4]}"
+
+
+async def start_market(
+    context: ServiceContext,
+    settings: Any,
+    config: MarketConfig,
+    book: InstrumentBook,
+    instruments: Sequence[Instrument],
+) -> None:
+    """Set the market service going inside its host."""
+    run_id = new_recorder_run()
+    client = connect_bus(settings.REDIS_URL)
+    publisher = MarketPublisher(client, settings.BUS_PREFIX, run_id)
+    recorder = MarketRecorder(
+        settings.DATA_DIR / "market",
+        instruments,
+        run_id,
+        open_file=JsonlAppender,
+        write_whole=write_atomically,
+    )
+    clock, meter = CoreClock(), FeedMeter()
+    hub = _hub(instruments, config, clock, [recorder, publisher, meter], publisher)
+    endpoints = endpoints_of(settings)
+    feed = BybitPublicFeed(
+        endpoints.ws_public_linear,
+        [i.symbol for i in instruments],
+        hub,
+        book_depth=config.book_depth,
+        rng=random.Random(os.getpid()),  # noqa: S311  (spreads reconnects, keeps no secret)
+        is_local=endpoints.is_local,
+    )
+    runtime = MarketRuntime(
+        hub=hub,
+        feed=feed,
+        publisher=publisher,
+        book=book,
+        instruments=instruments,
+        clock=clock,
+        meter=meter,
+        evaluation_interval_ms=config.evaluation_interval_ms,
+        details=lambda: _details(run_id, feed, recorder, publisher),
+        report=lambda details: context.report(details=details),
+    )
+    feed.on_off_grid = runtime.suspect_rules
+    context.on_drain(client.aclose)
+    context.on_drain(publisher.close)
+    context.on_drain(lambda: asyncio.to_thread(recorder.stop))
+    recorder.start()
+    context.spawn(runtime.run(context.stopping), name="market")
+
+
+def _hub(
+    instruments: Sequence[Instrument],
+    config: MarketConfig,
+    clock: CoreClock,
+    chunk_sinks: Sequence[Any],
+    publisher: MarketPublisher,
+) -> MarketHub:
+    kernel = MarketKernel(instruments, config)
+    # Compiles the kernel now (or loads it from the cache), not at the first message of the feed.
+    MarketKernel(instruments, config).process(ChunkBuilder().take())
+    loop = asyncio.get_running_loop()
+    hub = MarketHub(
+        instruments,
+        kernel,
+        clock=clock,
+        chunk_sinks=chunk_sinks,
+        frame_sinks=[publisher],
+        # All frames that wait in the socket are parsed before the loop comes to the flush.
+        on_pending=lambda: loop.call_soon(hub.flush),
+    )
+    return hub
+
+
+def _details(
+    run_id: str, feed: BybitPublicFeed, recorder: MarketRecorder, publisher: MarketPublisher
+) -> dict[str, Any]:
+    stats, recorded = feed.stats, recorder.stats
+    return {
+        "recorderRun": run_id,
+        "connects": stats.connects,
+        "frames": stats.messages,
+        "gaps": stats.gaps,
+        "resubscribes": stats.resubscribes,
+        "ignored": dict(stats.ignored),
+        "faults": dict(feed.faults.counts),
+        "symbols": feed.symbol_states(asyncio.get_running_loop().time()),
+        "recorder": {
+            "queued": recorded.queued_messages,
+            "writtenLines": recorded.written_lines,
+            "writtenBytes": recorded.written_bytes,
+            "dropped": recorded.dropped_messages,
+            "problem": recorded.problem,
+        },
+        **publisher.details(),
+    }
