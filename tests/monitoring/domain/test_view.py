@@ -190,7 +190,7 @@ messages = st.one_of(
     st.builds(
         BeatsSeen,
         st.integers(T0_MS, T0_MS + 9_000),
-        st.just({"market": {"ts": T0_MS, "phase": "RUNNING"}}),
+        st.just({"market": {"ts": iso_of_ms(T0_MS), "phase": "RUNNING"}}),
     ),
     st.sampled_from([INSTRUMENTS, InstrumentsSeen((an_instrument(),))]),
     st.builds(
