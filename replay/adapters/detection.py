@@ -30,12 +30,14 @@ class RecordingFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """`symbol` of single-symbol formats, and the receive time at which the file begins (0 unknown)."""
+    """`symbol` of single-symbol formats; of Binance captures also when the file begins (receive time)
+    and by how much the exchange's clock is ahead of the receiver's: at least 0, in its first lines."""
 
     format: RecordingFormat
     path: Path
     symbol: str = ""
     first_ns: int = 0
+    exchange_ahead_ns: int = 0
 
 
 def detect(path: Path) -> Detected:
@@ -69,7 +71,7 @@ def _is_capture(line: bytes) -> bool:
 
 
 def _binance(lines: list[bytes], path: Path) -> Detected:
-    symbol, first_ns, has_diff, has_pu = "", 0, False, False
+    symbol, first_ns, has_diff, has_pu, ahead_ns = "", 0, False, False, 0
     for line in lines:
         try:
             received_ns, message = split_line(line)
@@ -78,9 +80,9 @@ def _binance(lines: list[bytes], path: Path) -> Detected:
         first_ns = first_ns or received_ns
         if message.data is not None:
             symbol = symbol or message.data.s
+            ahead_ns = max(ahead_ns, message.data.T * 1_000_000 - received_ns)
             if message.data.e == "depthUpdate":
-                has_diff, has_pu = True, message.data.pu >= 0
-                break
+                has_diff, has_pu = True, has_pu or message.data.pu >= 0
     if not symbol:
         raise BadRecording(path, 1, "a capture without any stream message", SUPPORTED)
     if not symbol.endswith("USDT"):
@@ -92,4 +94,4 @@ def _binance(lines: list[bytes], path: Path) -> Detected:
         raise BadRecording(
             path, 1, f"{symbol} was captured on the spot market", "only USD-M futures are supported"
         )
-    return Detected(RecordingFormat.BINANCE_USDM, path, symbol, first_ns)
+    return Detected(RecordingFormat.BINANCE_USDM, path, symbol, first_ns, ahead_ns)

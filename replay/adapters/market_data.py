@@ -175,6 +175,12 @@ def _open_binance(
     data.chunks = hub_chunks(records, instruments, data.faults, chunk_messages)
     if override is None:
         data.notes.append("trading rules: Binance USD-M facts built in")
+    data.exchange_ahead_ns = max(one.exchange_ahead_ns for one in used)
+    if data.exchange_ahead_ns:
+        data.notes.append(
+            f"the exchange's clock is {data.exchange_ahead_ns / 1e6:.1f} ms ahead of the receiver's at "
+            "the start: the venue sees exchange times less that"
+        )
     return data
 
 

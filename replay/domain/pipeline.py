@@ -10,7 +10,8 @@ alone: not of chunk sizes, machine speed or hash seeds.
   `deliver_at_ns`, at the earliest with the message that brought it about.
 - The recorded exchange clock may be off from the receive clock (`exchange_ahead_ns`): the venue sees
   exchange time shifted by it, the market kernel sees it as recorded.
-- Where the market is silent for a second, the venue's time goes on with the boundary frames.
+- Once the market has been silent for 100 ms, boundary frames move the venue's time, 100 ms behind
+  them, as the live service's timer does.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from strategy.domain.messages import (
 )
 
 RUN_MODE = "REPLAY"
-_SILENCE_NS = 1_000_000_000
+_QUIET_NS = 100_000_000  # FEED_QUIET_NS of the live simulated account
 _BOUNDARY = int(FrameReason.BOUNDARY)
 _COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
@@ -191,8 +192,8 @@ class Pipeline:
 
     def _judge_instant(self, frames: Frames, now_ns: int) -> None:
         self._deliver_until(now_ns)
-        if now_ns - self.last_ns >= _SILENCE_NS and not self.venue.is_idle:
-            self._expect(self.venue.advance(now_ns), now_ns)
+        if now_ns - self.last_ns >= _QUIET_NS and not self.venue.is_idle:
+            self._expect(self.venue.advance(now_ns - _QUIET_NS), now_ns)
             self._deliver_until(now_ns)
         for observer in self._observers:
             observer.on_frames(frames)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -57,7 +57,11 @@ class ReadProgress:
 
 @dataclass(slots=True, kw_only=True)
 class MarketData:
-    """An opened recording. `chunks` streams once; faults, progress and counts grow as it is consumed."""
+    """An opened recording. `chunks` streams once; faults, progress and counts grow as it is consumed.
+
+    `exchange_ahead_ns`: how far the recorded exchange clock runs ahead of the receive clock. Taking it
+    off exchange times makes the two comparable; the chunks keep the times as they were recorded.
+    """
 
     instruments: tuple[Instrument, ...]
     chunks: Iterator[EventChunk]
@@ -68,7 +72,7 @@ class MarketData:
     line_counts: Counter[str] = field(default_factory=Counter)
     message_counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    close: Callable[[], None] = lambda: None
+    exchange_ahead_ns: int = 0
 
     @property
     def symbols(self) -> tuple[str, ...]:

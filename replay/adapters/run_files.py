@@ -1,0 +1,65 @@
+"""What a run leaves in `--out DIR`: report.json, and trades, orders and events as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.venue import VenueUpdate
+from market.domain.frames import Frames
+from strategy.domain.messages import StateEvent, StrategyOutput
+
+
+class OutputFolderInUse(ValueError):
+    """Name another folder: nothing is written over."""
+
+
+class RunFiles:
+    """A pipeline observer that writes; every record carries the run id."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        """Make `folder`. Raises OutputFolderInUse when it holds anything, OSError when it cannot be made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise OutputFolderInUse(f"{folder}: is not empty; name a new folder for the results")
+        self._folder = folder
+        self._run_id = run_id
+        self._files: dict[str, IO[bytes]] = {
+            name: (folder / f"{name}.jsonl").open("wb") for name in ("trades", "orders", "events")
+        }
+
+    def on_frames(self, frames: Frames) -> None:
+        """Frames are many and can be computed again: they are not written."""
+
+    def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
+        del now_ns
+        for output in outputs:
+            if isinstance(output, StateEvent):
+                self._write("events", msgspec.to_builtins(output))
+
+    def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
+        del now_ns
+        for output in outputs:
+            if isinstance(output, LogLine):
+                self._write("orders", output.record)
+            elif isinstance(output, RecordRow) and output.row.get("record") == "TRADE":
+                self._write("trades", output.row)
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
+        """The order log has it all."""
+
+    def close(self, report: dict[str, Any] | None) -> None:
+        """End the files; `report` is None when the run failed."""
+        for file in self._files.values():
+            file.close()
+        if report is not None:
+            text = msgspec.json.format(msgspec.json.encode(report), indent=2)
+            (self._folder / "report.json").write_bytes(text + b"\n")
+
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        line = msgspec.json.encode({"runId": self._run_id, **record})
+        self._files[name].write(line + b"\n")

@@ -1,0 +1,28 @@
+"""Replay runs in the admin: results, so nothing can be added or changed; old ones may be deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from replay.models import ReplayRun
+
+
+@admin.register(ReplayRun)
+class ReplayRunAdmin(ModelAdmin):
+    list_display = [
+        "created_at", "recording", "symbols", "messages", "trades", "net_pnl_usdt", "config_version",
+        "complete", "digest",
+    ]  # fmt: skip
+    list_filter = ["recording", "config_version", "complete"]
+    search_fields = ["run_id", "digest", "config_version"]
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
