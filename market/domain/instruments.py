@@ -6,7 +6,8 @@ edges. A price or quantity reaches an exchange, a file or a page only through an
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 
@@ -42,21 +43,21 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def price_to_ticks(self, price: Decimal) -> int:
         """Whole ticks of an on-grid price; a price between ticks is an error, not a guess."""
-        ticks = price / self.tick_size
-        if ticks != ticks.to_integral_value():
+        ticks, rest = divmod(*_ratio(price, self.tick_size))
+        if rest:
             raise BadQuantity(
                 f"{self.symbol}: price {price} is not a multiple of tick size {self.tick_size}"
             )
-        return int(ticks)
+        return ticks
 
     def qty_to_lots(self, qty: Decimal) -> int:
         """Whole lots of an on-grid quantity in base coin."""
-        lots = qty / self.qty_step
-        if lots != lots.to_integral_value():
+        lots, rest = divmod(*_ratio(qty, self.qty_step))
+        if rest:
             raise BadQuantity(
                 f"{self.symbol}: quantity {qty} is not a multiple of step {self.qty_step}"
             )
-        return int(lots)
+        return lots
 
     def ticks_to_price(self, ticks: int) -> Decimal:
         return self.tick_size * ticks
@@ -66,29 +67,22 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def round_price_down(self, price: float | Decimal) -> int:
         """Ticks of the nearest on-grid price at or below `price`."""
-        return _whole(
-            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
-            ROUND_FLOOR,
-        )
+        numerator, denominator = _ratio(price, self.tick_size)
+        return numerator // denominator
 
     def round_price_up(self, price: float | Decimal) -> int:
         """Ticks of the nearest on-grid price at or above `price`."""
-        return _whole(
-            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
-            ROUND_CEILING,
-        )
+        numerator, denominator = _ratio(price, self.tick_size)
+        return -(-numerator // denominator)
 
     def round_price_nearest(self, price: float | Decimal) -> int:
-        return _whole(
-            Decimal(repr(price) if isinstance(price, float) else price) / self.tick_size,
-            ROUND_HALF_EVEN,
-        )
+        """Ticks of the nearest on-grid price; of two equally near, the even one."""
+        return round(Fraction(*_ratio(price, self.tick_size)))
 
     def round_qty_down(self, qty: float | Decimal) -> int:
         """Lots that fit into `qty`; rounding up would risk more than was sized."""
-        return _whole(
-            Decimal(repr(qty) if isinstance(qty, float) else qty) / self.qty_step, ROUND_FLOOR
-        )
+        numerator, denominator = _ratio(qty, self.qty_step)
+        return numerator // denominator
 
     def format_price(self, ticks: int) -> str:
         """The venue's text for a price: on the tick grid, padded to the price scale."""
@@ -121,5 +115,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return reasons
 
 
-def _whole(value: Decimal, rounding: str) -> int:
-    return int(value.to_integral_value(rounding=rounding))
+def _ratio(value: float | Decimal, unit: Decimal) -> tuple[int, int]:
+    """value / unit as numerator and positive denominator, exactly.
+
+    In integers, because a Decimal division rounds to 28 digits first: a hair below a tick became the
+    tick, and rounding down then rounded up. A float counts as its shortest text.
+    """
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    numerator, denominator = exact.as_integer_ratio()
+    unit_numerator, unit_denominator = unit.as_integer_ratio()
+    return numerator * unit_denominator, denominator * unit_numerator
