@@ -52,11 +52,12 @@ def judge(reading: BookReading, config: StrategyConfig) -> RegimeVerdict:
             Regime.ILLIQUID,
             f"spread {reading.spread_bps:.2f} bps above {config.max_spread_bps:g} bps",
         )
-    thinner = min(reading.bid_depth_usd, reading.ask_depth_usd)
-    if not thinner >= config.min_depth_usd:
-        return RegimeVerdict(
-            Regime.ILLIQUID, f"depth {thinner:,.0f} USD below {config.min_depth_usd:,.0f} USD"
-        )
+    for side, depth_usd in (("bid", reading.bid_depth_usd), ("ask", reading.ask_depth_usd)):
+        if not depth_usd >= config.min_depth_usd:
+            return RegimeVerdict(
+                Regime.ILLIQUID,
+                f"{side} depth {depth_usd:,.0f} USD below {config.min_depth_usd:,.0f} USD",
+            )
     return RegimeVerdict(Regime.NORMAL, "")
 
 

@@ -28,12 +28,12 @@ SCORE_FEATURES: tuple[str, ...] = (
 SCALE_FLOORS = np.array([0.005, 0.05, 0.05, 0.01, 0.01, 0.05, 0.1, 0.1])
 Z_CAP = 6.0
 # A gap in the feed is no evidence: one frame never stands for more time than this.
-MAX_FRAME_SPAN_S = 1.0
+MAX_FRAME_SPAN_NS = 1_000_000_000
 
 _FEATURES = len(SCORE_FEATURES)
 _OBSERVED = 2 * _FEATURES  # column of `scales` after the sums and their weights
 _LAST_TS, _LAST_SEQ, _LAST_SCALED_TS = range(3)
-_ACCEPTED, _PRESSURE, _LONG, _SHORT, _MOVE, _OBSERVED_S, _FIRST_PART = range(7)
+_ACCEPTED, _PRESSURE, _LONG, _SHORT, _MOVE, _OBSERVED_NS, _FIRST_PART = range(7)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Scores:
 
 
 class ScalesState(msgspec.Struct, frozen=True, kw_only=True):
-    """Running scales by symbol name: sums, weights, then the seconds of data they rest on."""
+    """Running scales by symbol name: sums, weights, then the ns of data they rest on."""
 
     features: tuple[str, ...]
     scales: dict[str, tuple[float, ...]]
@@ -65,7 +65,7 @@ class Scorer:
 
     def __init__(self, symbols: tuple[str, ...], config: StrategyConfig, warmup_s: float) -> None:
         self._symbols = symbols
-        self._warmup_s = warmup_s
+        self._warmup_ns = warmup_s * 1e9
         self._params = _params(config)
         self._scales = np.zeros((len(symbols), _OBSERVED + 1))
         self._clocks = np.full((len(symbols), 3), -1, np.int64)
@@ -79,7 +79,7 @@ class Scorer:
         )
         return Scores(
             accepted=out[:, _ACCEPTED] > 0,
-            warm=(frames["warm"] > 0) & (out[:, _OBSERVED_S] >= self._warmup_s),
+            warm=(frames["warm"] > 0) & (out[:, _OBSERVED_NS] >= self._warmup_ns),
             pressure=out[:, _PRESSURE],
             score_long=out[:, _LONG],
             score_short=out[:, _SHORT],
@@ -204,15 +204,15 @@ def _take_into_scales(
     before, clock[_LAST_SCALED_TS] = clock[_LAST_SCALED_TS], ts_ns
     if before < 0:
         return
-    span_s = min((ts_ns - before) / 1e9, MAX_FRAME_SPAN_S)
-    x = params[2 * _FEATURES + 5] * span_s
+    span_ns = min(ts_ns - before, MAX_FRAME_SPAN_NS)
+    x = params[2 * _FEATURES + 5] * (span_ns / 1e9)
     # exp(-x) to third order in plain arithmetic: the same bits on every machine.
     keep = 1.0 / (1.0 + x + 0.5 * x * x)
     for i in range(_FEATURES):
         if not math.isnan(features[i]):
             scale[i] = keep * scale[i] + (1.0 - keep) * abs(features[i])
             scale[_FEATURES + i] = keep * scale[_FEATURES + i] + (1.0 - keep)
-    scale[_OBSERVED] += span_s
+    scale[_OBSERVED] += span_ns  # whole numbers: the sum is exact
 
 
 @njit(cache=True)
@@ -232,4 +232,4 @@ def _write_scores(
     out[_LONG] = 100.0 / (1.0 + math.exp(-(gain * pressure - penalty)))
     out[_SHORT] = 100.0 / (1.0 + math.exp(gain * pressure + penalty))
     out[_MOVE] = 0.0 if math.isnan(volatility) else edge * abs(pressure) * volatility
-    out[_OBSERVED_S] = scale[_OBSERVED]
+    out[_OBSERVED_NS] = scale[_OBSERVED]

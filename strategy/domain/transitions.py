@@ -119,6 +119,7 @@ class Transitions:
             plan=plan,
             frame_seq=track.frame_seq,
             config_version=self._config.version,
+            regime=track.regime.regime.value,
         )
         track.side, track.exposure = plan.side, exposure
         track.hint_ts_ns, track.hint_holds = ts_ns, True
