@@ -162,14 +162,14 @@ CELERY_TIMEZONE = "UTC"
 # By name: nobody imports scalper_site.
 CELERY_APP = "scalper_site.celery:app"
 
-# The children of run_all, in starting order; they stop in reverse. Valkey comes first where it is ours.
+# The children of run_all: (tier, command). Higher tiers stop first; Valkey, where it is ours, is tier 0.
 SUPERVISED_SERVICES = {
-    "exchange": "run_exchange",
-    "execution": "run_execution",
-    "dashboard": "run_dashboard",
-    "worker": "run_worker",
-    "market": "run_market",
-    "strategy": "run_strategy",
+    "exchange": (1, "run_exchange"),
+    "execution": (2, "run_execution"),
+    "dashboard": (3, "run_dashboard"),
+    "worker": (3, "run_worker"),
+    "market": (4, "run_market"),
+    "strategy": (4, "run_strategy"),
 }
 LISTENING_PORTS = {"WEB": (ENVIRONMENT.web_host, ENVIRONMENT.web_port)}
 if ENVIRONMENT.bybit_env == "LOCAL":
@@ -205,7 +205,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [
     BASE_DIR / "static",
     # The chart library is served out of the installed wheel, whose version the requirements pin.
