@@ -20,19 +20,29 @@ from redis.asyncio import Redis
 from failover.adapters.bus import connect_bus
 from failover.adapters.heartbeats import write_heartbeat
 from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, run_service
+from failover.services.host import ServiceContext, Start, run_service
 from failover.services.logs import configure_logging, secrets_of
 
 
-class ServiceCommand(BaseCommand):
-    """System checks, logging, a bus connection, the service host, the exit code.
+class ProvenCommand(BaseCommand):
+    """Runs the system checks itself, so that a wrong environment is a few clear lines and exit code 1."""
 
-    A wrong environment ends it with one clear line per problem before anything starts.
-    """
+    requires_system_checks = []
+
+    def prove_environment(self) -> None:
+        """Run the system checks; on errors print them and exit with 1."""
+        try:
+            self.check()
+        except SystemCheckError as error:
+            self.stderr.write(str(error))
+            sys.exit(1)
+
+
+class ServiceCommand(ProvenCommand):
+    """System checks, logging, a bus connection, the service host, the exit code."""
 
     service: ClassVar[str]
-    # run by hand below, so that a problem is a line and not a traceback
-    requires_system_checks = []
+    _beat_bus: Redis | None = None
 
     async def start(self, context: ServiceContext, bus: Redis, **options: Any) -> None:
         """Set the service up on `context`; see `failover.services.host`."""
@@ -45,23 +55,13 @@ class ServiceCommand(BaseCommand):
         )
         sys.exit(run_service(self.service, self._starter(options), heartbeat=self._beat))
 
-    def prove_environment(self) -> None:
-        """Run the system checks; on errors print one line each and exit with 1."""
-        try:
-            self.check()
-        except SystemCheckError as error:
-            self.stderr.write(str(error))
-            sys.exit(1)
-
-    def _starter(self, options: dict[str, Any]) -> Any:
+    def _starter(self, options: dict[str, Any]) -> Start:
         async def start(context: ServiceContext) -> None:
             bus = connect_bus(settings.REDIS_URL)
             context.on_drain(bus.aclose)
             await self.start(context, bus, **options)
 
         return start
-
-    _beat_bus: Redis | None = None
 
     async def _beat(self, beat: Heartbeat) -> None:
         if self._beat_bus is None:

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_S = 8.0
 EXIT_S = 9.5  # a loop that does not come back from a call is ended by force
+STARTING_EXIT_S = 4.0
 BEAT_S = 1.0
 EXIT_CRASHED = 1
 _CLOSE_S = 2.0
@@ -248,7 +249,8 @@ def _install_signals(loop: asyncio.AbstractEventLoop, context: ServiceContext) -
     def ask(number: int, _frame: Any) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda received, _: os._exit(128 + received))
-        _exit_by_force_after(EXIT_S)
+        # a service still starting may sit in a long call, and has nothing to drain
+        _exit_by_force_after(EXIT_S if context.phase != "STARTING" else STARTING_EXIT_S)
         loop.call_soon_threadsafe(context.stop, signal.Signals(number).name)
 
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -178,7 +178,7 @@ async def start(context):
 def test_a_loop_that_does_not_come_back_is_ended_by_force(run: Callable[..., Process]) -> None:
     process = run("""
 import failover.services.host as host
-host.EXIT_S = 0.5
+host.STARTING_EXIT_S = 0.5
 async def start(context):
     say("ready")
     time.sleep(1000)
