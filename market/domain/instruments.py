@@ -43,7 +43,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def price_to_ticks(self, price: Decimal) -> int:
         """Whole ticks of an on-grid price; a price between ticks is an error, not a guess."""
-        ticks, rest = divmod(*_ratio(price, self.tick_size))
+        numerator, denominator = _ratio(price, self.tick_size)
+        ticks, rest = divmod(numerator, denominator)
         if rest:
             raise BadQuantity(
                 f"{self.symbol}: price {price} is not a multiple of tick size {self.tick_size}"
@@ -52,7 +53,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def qty_to_lots(self, qty: Decimal) -> int:
         """Whole lots of an on-grid quantity in base coin."""
-        lots, rest = divmod(*_ratio(qty, self.qty_step))
+        numerator, denominator = _ratio(qty, self.qty_step)
+        lots, rest = divmod(numerator, denominator)
         if rest:
             raise BadQuantity(
                 f"{self.symbol}: quantity {qty} is not a multiple of step {self.qty_step}"
@@ -119,9 +121,9 @@ def _ratio(value: float | Decimal, unit: Decimal) -> tuple[int, int]:
     """value / unit as numerator and positive denominator, exactly.
 
     In integers, because a Decimal division rounds to 28 digits first: a hair below a tick became the
-    tick, and rounding down then rounded up. A float counts as its shortest text.
+    tick, and rounding down then rounded up. A float (numpy's too) counts as its shortest text.
     """
-    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    exact = Decimal(repr(float(value))) if isinstance(value, float) else value
     numerator, denominator = exact.as_integer_ratio()
     unit_numerator, unit_denominator = unit.as_integer_ratio()
     return numerator * unit_denominator, denominator * unit_numerator

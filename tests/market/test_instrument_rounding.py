@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Decimal, localcontext
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,3 +134,9 @@ def test_every_rule_an_order_breaks_is_named(
     assert len(reasons) == len(words)
     for reason, word in zip(reasons, words, strict=True):
         assert word in reason
+
+
+def test_a_price_computed_with_numpy_rounds_like_a_plain_one() -> None:
+    rules = an_instrument()
+
+    assert rules.round_price_down(np.float64(100.19)) == rules.round_price_down(100.19) == 1001
