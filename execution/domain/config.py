@@ -32,7 +32,7 @@ class ExecutionConfig(
     ] = 5.0
     max_notional_usdt: Annotated[
         float, Meta(description="Largest entry, USDT; a bigger one is cut down to it.", gt=0)
-    ] = 500.0
+    ] = 10_000.0  # phase 10: 500; sizing by risk (pipeline §5) needs room
     max_open_orders: Annotated[
         int, Meta(description="Live orders of the account an entry may not exceed.", ge=1, le=500)
     ] = 40

@@ -126,9 +126,9 @@ class ExecutionCore:
         self.quotes: dict[str, Quote] = {}
         deposit = Decimal(repr(config.sim_balance_usdt))
         self._state = CoreState(book=AccountBook(deposit_usdt=deposit))
-        self._lines: list[ExecutionOutput] = []
+        self._lines: list[LogLine] = []
         self._commands: list[ExecutionOutput] = []
-        self._sent: list[ExecutionOutput] = []
+        self._sent: list[LogLine] = []
         self._news: list[ExecutionOutput] = []
         self._shown: dict[str, Row] = {}
 
@@ -208,9 +208,31 @@ class ExecutionCore:
             return self._take()
         self._state.command_ids = [*self._state.command_ids[-_REQUESTS_KEPT:], command.command_id]
         result = self._operate(command, now)
-        self._log_result("OPERATOR_COMMAND", command, result, now)
+        self._log_event(
+            "OPERATOR_COMMAND",
+            now,
+            symbol=command.symbol,
+            source="MANUAL",
+            action=command.action.value,
+            actor=command.actor,
+            reason=command.reason,
+            ok=result.ok,
+            message=result.message,
+        )
         row = {"record": "OPERATOR_RESULT", **msgspec.to_builtins(result), "timestamp": iso_ms(now)}
         self._news.append(RecordRow(row))
+        return self._take()
+
+    def set_safe_mode(self, reason: str, text: str, now_ns: int) -> list[ExecutionOutput]:
+        """The host found a cause (a full disk, a lost feed): entries stop until it is cleared."""
+        self._safe_mode_on(reason, text, self._tick_clock(now_ns))
+        return self._take()
+
+    def clear_safe_mode(self, reason: str, now_ns: int) -> list[ExecutionOutput]:
+        """The cause is proven gone."""
+        if self._state.book.safe_mode.pop(reason, None) is not None:
+            kind = EventType.SAFE_MODE_ON if self._state.book.safe_mode else EventType.SAFE_MODE_OFF
+            self._event(kind, "", self._tick_clock(now_ns), f"{reason} is over")
         return self._take()
 
     # -- state and views -------------------------------------------------------------------------------
@@ -711,6 +733,7 @@ class ExecutionCore:
         realized = trade.realized_usdt(instrument)
         state.book.on_closed(realized, now, self.limits)
         row = trade_record(trade, instrument, self.mode, now)
+        self._log_event("TRADE_CLOSED", now, symbol=symbol, trade=row)
         self._news.append(RecordRow(row))
         self._news.append(
             ExecutionEvent(
@@ -831,30 +854,26 @@ class ExecutionCore:
         return self._state.now_ns
 
     def _line(self, kind: str, order: Order, now: int, **extra: Any) -> LogLine:
-        self._state.log_seq += 1
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
-        head = {"kind": kind, "seq": self._state.log_seq, "epoch": self._state.epoch}
+        head = {"kind": kind, "seq": 0, "epoch": self._state.epoch}  # numbered when handed over
         return LogLine({**head, **record, **extra})
 
     def _log(self, kind: str, order: Order, now: int, **extra: Any) -> None:
         self._lines.append(self._line(kind, order, now, **extra))
 
-    def _log_result(
-        self, event: str, command: OperatorCommand, result: OperatorResult, now: int
-    ) -> None:
-        self._state.log_seq += 1
-        record = {
-            "kind": "RESULT", "seq": self._state.log_seq, "epoch": self._state.epoch,
-            "timestamp": iso_ms(now), "event": event, "mode": self.mode, "symbol": command.symbol,
-            "source": "MANUAL", "action": command.action.value, "actor": command.actor,
-            "reason": command.reason, "ok": result.ok, "message": result.message, "schemaVersion": 1,
-        }  # fmt: skip
-        self._lines.append(LogLine(record))
+    def _log_event(self, event: str, now: int, **fields: Any) -> None:
+        """A RESULT line that is not about one order."""
+        head = {"kind": "RESULT", "seq": 0, "epoch": self._state.epoch}
+        common = {"timestamp": iso_ms(now), "event": event, "mode": self.mode, "schemaVersion": 1}
+        self._lines.append(LogLine({**head, **common, **fields}))
 
     def _note_error(self, text: str, now: int) -> None:
         self._state.last_error_at_ns, self._state.last_error = now, text[:300]
 
     def _take(self) -> list[ExecutionOutput]:
+        for line in (*self._lines, *self._sent):
+            self._state.log_seq += 1
+            line.record["seq"] = self._state.log_seq
         outputs = [*self._lines, *self._commands, *self._sent, *self._news]
         self._lines, self._commands, self._sent, self._news = [], [], [], []
         return outputs

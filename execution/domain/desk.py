@@ -2,7 +2,8 @@
 
 The desk routes commands to the venue and brings its updates back when they arrive. It returns the rest
 of what the core wanted, in order. `journal` is called with each batch before any command of it is
-submitted: the write-ahead point.
+submitted: the write-ahead point. When it says that it could not write, entries stay here (what protects
+or closes a position goes out all the same).
 """
 
 from __future__ import annotations
@@ -13,17 +14,42 @@ from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput
 from execution.domain.simulated_exchange import Deliveries, SimulatedExchange
-from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder
+from execution.domain.venue import (
+    AmendOrder,
+    CancelOrder,
+    OrderUpdated,
+    PlaceOrder,
+    VenueCommand,
+    VenueOrderStatus,
+)
 from market.domain.events import EventChunk
 from market.domain.frames import Frames
 from strategy.domain.messages import OrderRequest, RepriceHint
 
-Journal = Callable[[list[ExecutionOutput]], None]
+Journal = Callable[[list[ExecutionOutput]], bool]
 COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
 
 
-def _no_journal(outputs: list[ExecutionOutput]) -> None:
+def _no_journal(outputs: list[ExecutionOutput]) -> bool:
     """Replay keeps no write-ahead log."""
+    return True
+
+
+def _unwritten(order: PlaceOrder) -> OrderUpdated:
+    """An entry whose intent could not be written never leaves; it comes back as rejected."""
+    return OrderUpdated(
+        client_order_id=order.client_order_id,
+        exchange_order_id="",
+        symbol=order.symbol,
+        status=VenueOrderStatus.REJECTED,
+        revision=1,
+        qty_lots=order.qty_lots,
+        filled_lots=0,
+        venue_ts_ns=order.decision_ts_ns,
+        deliver_at_ns=order.decision_ts_ns,
+        price_ticks=order.price_ticks,
+        reason="ORDER_LOG_UNWRITABLE",
+    )
 
 
 class SimulatedDesk:
@@ -44,9 +70,8 @@ class SimulatedDesk:
     def deliver(self, now_ns: int) -> list[ExecutionOutput]:
         """Hear every update that has arrived by `now_ns`, each at its own time."""
         outputs: list[ExecutionOutput] = []
-        while self.deliveries.next_at_ns is not None and self.deliveries.next_at_ns <= now_ns:
-            for update in self.deliveries.due(self.deliveries.next_at_ns):
-                outputs += self._carry_out(self.core.on_venue(update, update.deliver_at_ns))
+        while (update := self.deliveries.pop_due(now_ns)) is not None:
+            outputs += self._carry_out(self.core.on_venue(update, update.deliver_at_ns))
         return outputs
 
     def on_request(
@@ -65,11 +90,20 @@ class SimulatedDesk:
         self.deliveries.push(self.venue.advance(venue_time_ns))
         return [*self.deliver(now_ns), *self._carry_out(self.core.on_timer(now_ns))]
 
+    def resubmit(self, commands: list[VenueCommand]) -> None:
+        """After a restart: commands that may not have reached the venue before it (ids are unique)."""
+        known = {*self.venue.open_orders()}
+        for command in commands:
+            if not isinstance(command, PlaceOrder) or command.client_order_id not in known:
+                self.venue.submit(command)
+
     def _carry_out(self, outputs: list[ExecutionOutput]) -> list[ExecutionOutput]:
         if not outputs:
             return outputs
-        self.journal(outputs)
+        is_durable = self.journal(outputs)
         for output in outputs:
-            if isinstance(output, COMMANDS):
+            if isinstance(output, PlaceOrder) and not (is_durable or output.reduce_only):
+                self.deliveries.push([_unwritten(output)])
+            elif isinstance(output, COMMANDS):
                 self.venue.submit(output)
         return [output for output in outputs if not isinstance(output, COMMANDS)]

@@ -6,6 +6,8 @@ displayed size stands what our own fills took from it: it is not there again unt
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -105,6 +107,15 @@ def _clear_better(level, counts, symbol, side, tick):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
+def _note_prices(symbol, tick, lot, first, last, facts):  # type: ignore[no-untyped-def]
+    for k in range(first, last):
+        if tick[k] == _MARK_FIELD:
+            facts[symbol, MARK_1E9] = lot[k]
+        elif tick[k] == _INDEX_FIELD:
+            facts[symbol, INDEX_1E9] = lot[k]
+
+
+@njit(cache=True)
 def _apply(kind, symbol, side, tick, lot, first, last, level, counts, facts):  # type: ignore[no-untyped-def]
     if kind == _DELTA:
         for k in range(first, last):
@@ -125,11 +136,7 @@ def _apply(kind, symbol, side, tick, lot, first, last, level, counts, facts):  #
     elif kind == _GAP:
         facts[symbol, TRUSTED] = 0
     elif kind == _TICKER:
-        for k in range(first, last):
-            if tick[k] == _MARK_FIELD:
-                facts[symbol, MARK_1E9] = lot[k]
-            elif tick[k] == _INDEX_FIELD:
-                facts[symbol, INDEX_1E9] = lot[k]
+        _note_prices(symbol, tick, lot, first, last, facts)
 
 
 @njit(cache=True)
@@ -187,6 +194,11 @@ def run_until_it_matters(  # type: ignore[no-untyped-def]
     return False
 
 
+def _own(chunk: EventChunk) -> EventChunk:
+    """Columns straight from a message are read-only and unaligned: other types to the compiler."""
+    return EventChunk(**{f.name: np.array(getattr(chunk, f.name)) for f in fields(chunk)})
+
+
 class SimBooks:
     """Books of `symbols` symbols: level i8[symbols, 2 sides, (tick, lot, taken), LEVELS]."""
 
@@ -207,6 +219,8 @@ class SimBooks:
         self, chunk: EventChunk, start: int, now_ns: int, limit_ns: int
     ) -> tuple[int, int, bool]:
         """(next message, venue time, whether the message before it may concern an order)."""
+        if not chunk.kind.flags.writeable:
+            chunk = _own(chunk)
         self.cursor[:] = (start, now_ns, limit_ns)
         matters = run_until_it_matters(
             chunk.kind, chunk.flags, chunk.symbol, chunk.exchange_ts_ns, chunk.level_offset,
@@ -258,6 +272,10 @@ class SimBooks:
             "counts": self.counts.tobytes(),
             "facts": self.facts.tobytes(),
         }
+
+    def fits(self, state: dict[str, bytes]) -> bool:
+        """Whether a state is of as many symbols."""
+        return len(state["counts"]) == self.counts.nbytes
 
     def restore(self, state: dict[str, bytes]) -> None:
         self.counts = np.frombuffer(state["counts"], np.int64).reshape(self.counts.shape).copy()

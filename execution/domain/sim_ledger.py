@@ -22,11 +22,11 @@ FEE_STEP = Decimal("0.00000001")  # Bybit's execFee has 8 decimals
 
 
 class SimPosition(msgspec.Struct, kw_only=True):
-    """One-way position of a symbol. `entry_tick_lots` is the cost of what is open, signed like the position."""
+    """One-way position of a symbol; the cost of what is open is an exact fraction, signed like `lots`."""
 
     lots: int = 0  # signed
     spent_tick_lots: int = 0
-    entry_numerator: int = 0  # cost of the open part, tick-lots, as an exact fraction
+    entry_numerator: int = 0  # tick-lots
     entry_denominator: int = 1
     fees_usdt: Decimal = Decimal(0)
 

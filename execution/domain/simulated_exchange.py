@@ -28,6 +28,7 @@ from execution.domain.sim_book import (
     MARK_FALL,
     MARK_RISE,
     SELL_TICK,
+    TRUSTED,
     SimBooks,
 )  # fmt: skip
 from execution.domain.sim_ledger import SimLedger, SimPosition, fee_usdt
@@ -184,6 +185,16 @@ class SimulatedExchange:
             position, self._memory.now_ns, _ = self.books.run(
                 chunk, position, self._memory.now_ns, _FAR
             )
+
+    def forget_books(self) -> None:
+        """Columns mean other symbols now: begin with empty books, keep orders and positions."""
+        self.books = SimBooks(len(self._names))
+        for symbol in self._instruments:
+            self._watch(symbol)
+
+    def distrust_books(self) -> None:
+        """Messages were lost: nothing is matched on a symbol until its next snapshot."""
+        self.books.facts[:, TRUSTED] = 0
 
     def _take_updates(self) -> list[VenueUpdate]:
         updates, self._out = self._out, []
@@ -694,7 +705,7 @@ class SimulatedExchange:
         """Inverse of `state`; a state without books leaves the books as they are."""
         stored = msgspec.msgpack.decode(state, type=_Stored)
         self._memory = stored.memory
-        if stored.books is not None:
+        if stored.books is not None and self.books.fits(stored.books):
             self.books.restore(stored.books)
         for symbol in self._instruments:
             self._watch(symbol)
@@ -716,12 +727,11 @@ class Deliveries:
     def next_at_ns(self) -> int | None:
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now_ns: int) -> list[VenueUpdate]:
-        """Updates that have arrived by `now_ns`, in order."""
-        arrived = []
-        while self._heap and self._heap[0][0] <= now_ns:
-            arrived.append(heapq.heappop(self._heap)[2])
-        return arrived
+    def pop_due(self, now_ns: int) -> VenueUpdate | None:
+        """The next update that has arrived by `now_ns`; one at a time, so that none is ever in between."""
+        if self._heap and self._heap[0][0] <= now_ns:
+            return heapq.heappop(self._heap)[2]
+        return None
 
     def state(self) -> bytes:
         return msgspec.msgpack.encode([update for _, _, update in sorted(self._heap)])

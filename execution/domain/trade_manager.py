@@ -90,9 +90,8 @@ def _decide_phase(
     _watch_protection(trade, orders, now_ns, config)
     if _stop_has_failed(trade, orders):
         begin_close(trade, stop_reason(trade))
-    if trade.plan.time_stop_s is not None and not _first_target_reached(trade):
-        if now_ns >= trade.opened_ts_ns + trade.plan.time_stop_s * 1_000_000_000:
-            begin_close(trade, "TIME_STOP")
+    if _time_stop_is_due(trade, now_ns):
+        begin_close(trade, "TIME_STOP")
     if quote is not None and quote.bid_ticks > 0:
         _follow_price(trade, quote, now_ns, config)
 
@@ -116,6 +115,13 @@ def _stop_has_failed(trade: ManagedTrade, orders: Mapping[str, Order]) -> bool:
     """The stop was triggered and took what there was, yet a position is left."""
     order = orders.get(trade.orders.get(STOP, ""))
     return order is not None and order.state is OrderState.CANCELED and order.filled_lots > 0
+
+
+def _time_stop_is_due(trade: ManagedTrade, now_ns: int) -> bool:
+    limit_s = trade.plan.time_stop_s
+    if limit_s is None or now_ns < trade.opened_ts_ns + limit_s * 1_000_000_000:
+        return False
+    return not _first_target_reached(trade)
 
 
 def _first_target_reached(trade: ManagedTrade) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -252,3 +253,8 @@ def make_world() -> type[World]:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture(name="an_instrument")
+def fixture_an_instrument() -> Callable[[str], Instrument]:
+    return an_instrument

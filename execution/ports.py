@@ -1,0 +1,78 @@
+"""What the execution services need from the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from execution.domain.outputs import LogLine, RecordRow
+from execution.domain.venue import VenueCommand
+from failover.adapters.streams import Position
+from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
+
+
+class Commit(msgspec.Struct, kw_only=True):
+    """Everything at one instant. Books are only in a checkpoint, a step's outputs only in the redo."""
+
+    number: int
+    core: bytes
+    venue: bytes
+    deliveries: bytes
+    positions: dict[str, Position]
+    symbols: tuple[str, ...]
+    ts_ns: int
+    lines: list[LogLine] = []
+    commands: list[VenueCommand] = []
+    news: list[ExecutionEvent | ExecutionSnapshot | RecordRow] = []
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """What a start finds: the last checkpoint, the newest redo record after it, and what was torn."""
+
+    checkpoint: Commit | None
+    newest: Commit | None
+    torn_bytes: int = 0
+
+
+class CommitJournal(Protocol):
+    """Redo and checkpoint. Both writers raise StorageError (DiskFull)."""
+
+    def recover(self) -> Recovered: ...
+
+    def append(self, commit: Commit) -> None: ...
+
+    def write_checkpoint(self, commit: Commit) -> None: ...
+
+    def drop_redo(self) -> None: ...
+
+
+class OrderLines(Protocol):
+    """The write-ahead order log."""
+
+    def append(self, lines: list[LogLine], ts_ns: int) -> None:
+        """Raises: StorageError (DiskFull)."""
+
+    def last_seq(self) -> int: ...
+
+
+class TradeLines(Protocol):
+    """`data/trades_log/day-*.jsonl`."""
+
+    def append(self, record: Any, *, ts_ns: int | None = None) -> None:
+        """Raises: StorageError (DiskFull)."""
+
+    def has(self, plan_id: str) -> bool: ...
+
+
+class RowSink(Protocol):
+    """Takes rows for the ORM; never blocks and never raises."""
+
+    def put(self, rows: Sequence[dict[str, Any]], log_seq: int) -> None: ...
+
+
+class NewsWriter(Protocol):
+    """A stream of the bus; `append` never waits."""
+
+    def append(self, payload: bytes, count: int = 1) -> int: ...

@@ -1,0 +1,263 @@
+"""SIM mode without its wires: the desk, what makes it durable, and where its news goes.
+
+Synchronous on purpose: one input at a time, journalled before it has an effect. Live time is the wall
+clock; market messages carry exchange time. The venue's clock follows the messages, and the wall clock
+only moves it once the feed has been silent for `FEED_QUIET_NS` (its last messages are then surely here).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from execution.domain.core import ExecutionCore
+from execution.domain.desk import COMMANDS, SimulatedDesk
+from execution.domain.operator import OperatorCommand
+from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.simulated_exchange import SimulatedExchange
+from execution.ports import Commit, CommitJournal, NewsWriter, OrderLines, RowSink, TradeLines
+from failover.adapters.streams import Entry, Position
+from failover.domain.errors import StorageError
+from market.domain.events import EventChunk
+from market.domain.frames import Frames
+from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot, OrderRequest, RepriceHint
+
+logger = logging.getLogger(__name__)
+
+FEED_QUIET_NS = 100_000_000
+_UNWRITABLE = "ORDER_LOG_UNWRITABLE"
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+@dataclass(slots=True, kw_only=True)
+class Sinks:
+    """Where steps leave their traces."""
+
+    commits: CommitJournal
+    order_log: OrderLines
+    trade_log: TradeLines
+    events: NewsWriter
+    records: NewsWriter
+    projection: RowSink
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulatedAccount:
+    """One simulated account in live time. `positions` = how far each input stream has been consumed."""
+
+    core: ExecutionCore
+    venue: SimulatedExchange
+    symbols: tuple[str, ...]
+    sinks: Sinks
+    positions: dict[str, Position] = field(default_factory=dict)
+    desk: SimulatedDesk = field(init=False)
+    _number: int = 0
+    _now_ns: int = 0
+    _last_market_ns: int = 0
+    _observe_until: str = ""
+    _backlog: list[LogLine] = field(default_factory=list)
+    _checkpointed: int = -1
+
+    def __post_init__(self) -> None:
+        self.desk = SimulatedDesk(self.core, self.venue, self._journal)
+
+    # -- start ------------------------------------------------------------------------------------------
+
+    def recover(self, now_ns: int) -> str:
+        """Take up where the last process ended, however it ended; returns one line for the log."""
+        self._now_ns = now_ns
+        recovered = self.sinks.commits.recover()
+        checkpoint, newest = recovered.checkpoint, recovered.newest
+        last = newest or checkpoint
+        if last is None:
+            return "fresh account"
+        same_books = checkpoint is not None and checkpoint.symbols == self.symbols
+        if checkpoint is not None:
+            self._restore_venue(checkpoint, with_books=same_books)
+        if newest is not None:
+            self.venue.restore(newest.venue)
+        self.core.restore(last.core)
+        self.desk.deliveries.restore(last.deliveries)
+        self._number = last.number
+        self.positions = dict((checkpoint or last).positions if same_books else last.positions)
+        for stream, position in last.positions.items():
+            if not stream.endswith("market.raw"):
+                self.positions[stream] = position
+            elif same_books and newest is not None:
+                self._observe_until = position.entry_id
+        if newest is not None:
+            self._complete(newest)
+        return (
+            f"resumed {len(self.core.trades)} trade(s), {len(self.venue.open_orders())} order(s) at "
+            f"commit {last.number}, log seq {self.core.log_seq}, torn bytes {recovered.torn_bytes}"
+        )
+
+    def _restore_venue(self, commit: Commit, *, with_books: bool) -> None:
+        self.venue.restore(commit.venue)
+        if not with_books:  # the symbol table changed: columns mean other symbols now
+            self.venue.forget_books()
+
+    def _complete(self, commit: Commit) -> None:
+        """Do what the last step was about to do; every part of it may be done twice."""
+        on_disk = self.sinks.order_log.last_seq()
+        missing = [line for line in commit.lines if int(line.record["seq"]) > on_disk]
+        if missing:
+            self.sinks.order_log.append(missing, commit.ts_ns)
+        self.desk.resubmit(commit.commands)
+        done = {
+            news.row["planId"]
+            for news in commit.news
+            if isinstance(news, RecordRow)
+            and news.row["record"] == "TRADE"
+            and self.sinks.trade_log.has(news.row["planId"])
+        }
+        self._publish(commit.news, trades_on_disk=frozenset(done))
+
+    # -- inputs -------------------------------------------------------------------------------------------
+
+    def on_market(self, chunk: EventChunk, entry: Entry, now_ns: int) -> None:
+        """Show the venue the market; after a restart, first only to its books up to where it was."""
+        self._arrived(entry, now_ns)
+        self._last_market_ns = now_ns
+        if self._observe_until and _not_after(entry.entry_id, self._observe_until):
+            self.venue.observe(chunk)
+            return
+        self._observe_until = ""
+        self.desk.on_market(chunk)
+        self._publish(self.desk.deliver(now_ns))
+
+    def on_market_gap(self) -> None:
+        """Raw messages are missing: the venue takes the next snapshots."""
+        self.venue.distrust_books()
+
+    def on_frames(self, frames: Frames, now_ns: int) -> None:
+        self._now_ns = now_ns
+        self._publish(self.desk.on_quotes(frames))
+
+    def on_request(self, request: OrderRequest | RepriceHint, entry: Entry, now_ns: int) -> None:
+        self._arrived(entry, now_ns)
+        self._publish(self.desk.on_request(request, now_ns, entry.entry_id))
+
+    def on_operator(self, command: OperatorCommand, entry: Entry, now_ns: int) -> None:
+        self._arrived(entry, now_ns)
+        self._publish(self.desk.on_operator(command, now_ns))
+
+    def on_timer(self, now_ns: int) -> None:
+        """Every few ms of wall clock."""
+        self._now_ns = now_ns
+        is_quiet = now_ns - self._last_market_ns >= FEED_QUIET_NS
+        venue_time_ns = now_ns - FEED_QUIET_NS if is_quiet and not self._observe_until else 0
+        self._publish(self.desk.on_timer(now_ns, venue_time_ns))
+        if self._backlog:
+            self._retry_backlog(now_ns)
+
+    def _arrived(self, entry: Entry, now_ns: int) -> None:
+        self._now_ns = now_ns
+        self.positions[entry.stream] = Position(
+            entry_id=entry.entry_id, run_id=entry.run_id, next_number=entry.number + entry.count
+        )
+
+    # -- durability ---------------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """Number of the last commit."""
+        return self._number
+
+    @property
+    def is_catching_up(self) -> bool:
+        """The books have not yet reached the point where the last process ended."""
+        return bool(self._observe_until)
+
+    def checkpoint(self, now_ns: int) -> Commit | None:
+        """The state to write as a checkpoint; None when nothing has happened since the last one."""
+        self._now_ns = now_ns
+        is_unchanged = self._number == self._checkpointed and self.venue.is_idle
+        if is_unchanged and now_ns % 10_000_000_000 > 1_000_000_000:
+            return None  # an idle account is written every ten seconds, for its books and positions
+        self._checkpointed = self._number
+        return self._commit(with_books=True)
+
+    def _commit(self, *, with_books: bool) -> Commit:
+        return Commit(
+            number=self._number,
+            core=self.core.state(),
+            venue=self.venue.state(with_books=with_books),
+            deliveries=self.desk.deliveries.state(),
+            positions=dict(self.positions),
+            symbols=self.symbols,
+            ts_ns=self._now_ns,
+        )
+
+    def _journal(self, outputs: list[ExecutionOutput]) -> bool:
+        """The write-ahead point of one step (see `execution.adapters.order_log`)."""
+        lines = [output for output in outputs if isinstance(output, LogLine)]
+        commands = [output for output in outputs if isinstance(output, COMMANDS)]
+        if not lines and not commands:
+            return True
+        self._number += 1
+        commit = self._commit(with_books=False)
+        commit.lines, commit.commands = lines, commands
+        commit.news = [
+            output
+            for output in outputs
+            if isinstance(output, ExecutionEvent | ExecutionSnapshot | RecordRow)
+        ]
+        try:
+            self.sinks.commits.append(commit)
+            self.sinks.order_log.append([*self._backlog, *lines], self._now_ns)
+        except StorageError as error:
+            self._announce(error)
+            self._backlog += lines
+            return False
+        self._backlog.clear()
+        return True
+
+    def _announce(self, error: StorageError) -> None:
+        if _UNWRITABLE not in self.core.book.safe_mode:
+            logger.critical("order_log_unwritable", extra={"reason": str(error)})
+            self._publish(self.core.set_safe_mode(_UNWRITABLE, error.reason, self._now_ns))
+
+    def _retry_backlog(self, now_ns: int) -> None:
+        try:
+            self.sinks.order_log.append(self._backlog, now_ns)
+        except StorageError:
+            return
+        self._backlog.clear()
+        logger.warning("order_log_writable_again")
+        self._publish(self.core.clear_safe_mode(_UNWRITABLE, now_ns))
+
+    # -- news -----------------------------------------------------------------------------------------------
+
+    def _publish(
+        self, outputs: Sequence[ExecutionOutput], trades_on_disk: frozenset[str] = frozenset()
+    ) -> None:
+        news = [o for o in outputs if isinstance(o, ExecutionEvent | ExecutionSnapshot)]
+        rows = [o.row for o in outputs if isinstance(o, RecordRow)]
+        if news:
+            self.sinks.events.append(_ENCODER.encode(news), len(news))
+        if rows:
+            self.sinks.records.append(_ENCODER.encode(rows), len(rows))
+            self.sinks.projection.put(rows, self.core.log_seq)
+        for row in rows:
+            if row["record"] == "TRADE" and row["planId"] not in trades_on_disk:
+                self._log_trade(row)
+
+    def _log_trade(self, row: dict[str, Any]) -> None:
+        try:
+            self.sinks.trade_log.append(row, ts_ns=self._now_ns)
+        except StorageError as error:  # the order log and the ORM have it too
+            logger.error("trade_log_unwritable", extra={"reason": str(error)})
+
+
+def _not_after(entry_id: str, other: str) -> bool:
+    return _order(entry_id) <= _order(other)
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)

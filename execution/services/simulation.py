@@ -1,0 +1,216 @@
+"""The execution service in SIM mode: bus in, simulated account, bus and files out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from execution.domain.operator import OperatorCommand
+from execution.ports import CommitJournal
+from execution.services.simulated_account import SimulatedAccount
+from failover.adapters.files import write_json_snapshot
+from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader
+from failover.domain.errors import StorageError
+from failover.services.host import ServiceContext
+from market.domain.events import unpack_chunk
+from market.domain.frames import unpack_frames
+from market.domain.instruments import Instrument
+from strategy.domain.messages import OrderRequest, RepriceHint
+
+logger = logging.getLogger(__name__)
+
+TIMER_S = 0.01
+CHECKPOINT_S = 1.0
+SYMBOLS_CODEC = MessageCodec(list[Instrument])
+_REQUEST_CODEC = MessageCodec(OrderRequest | RepriceHint)
+_OPERATOR_CODEC = MessageCodec(OperatorCommand)
+_CATCH_UP_LIMIT_S = 5.0
+_YIELD_EVERY = 50  # inputs handled before the loop gets a turn
+
+
+class SymbolsChanged(Exception):
+    """The market has another symbol table: start again with it (the account resumes by itself)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Keys of the bus streams this service reads and writes (docs/contracts.md)."""
+
+    symbols: str
+    frames: str
+    raw: str
+    requests: str
+    operator: str
+    events: str
+    records: str
+
+    @classmethod
+    def with_prefix(cls, prefix: str) -> Streams:
+        return cls(
+            symbols=f"{prefix}market.symbols",
+            frames=f"{prefix}market.frames",
+            raw=f"{prefix}market.raw",
+            requests=f"{prefix}strategy.requests",
+            operator=f"{prefix}operator.commands",
+            events=f"{prefix}execution.events",
+            records=f"{prefix}execution.records",
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulationService:
+    """Runs one `SimulatedAccount` until its host stops."""
+
+    context: ServiceContext
+    account: SimulatedAccount
+    reader: StreamReader
+    streams: Streams
+    commits: CommitJournal
+    system_dir: Path
+    bad_inputs: Counter[str] = field(default_factory=Counter)
+    _is_caught_up: bool = False
+    _lag_ms: float = 0.0
+
+    async def run(self) -> None:
+        """Consume the bus until a stop; ticks and checkpoints run beside it on the same loop."""
+        handlers = self._handlers()
+        async for items in self.reader.batches():
+            for count, item in enumerate(items, start=1):
+                if isinstance(item, Gap):
+                    self._on_gap(item)
+                else:
+                    self._take(item, handlers[item.stream])
+                if count % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            self._note_progress(items[-1])
+            if self.context.stopping.is_set():
+                return
+
+    async def tick(self) -> None:
+        """Wall-clock time, once the market missed meanwhile has been applied (or it takes too long)."""
+        started = time.monotonic()
+        while not await self.context.sleep(TIMER_S):
+            waited_s = time.monotonic() - started
+            if self._is_caught_up or waited_s > _CATCH_UP_LIMIT_S:
+                self.account.on_timer(time.time_ns())
+
+    async def keep_checkpoints(self) -> None:
+        """Every second: the checkpoint off the loop, the snapshots of phases 10 and 12, the heartbeat."""
+        failing = False
+        while not await self.context.sleep(CHECKPOINT_S):
+            try:
+                await self.save()
+                failing = False
+            except StorageError as error:
+                if not failing:
+                    logger.error("checkpoint_failed", extra={"reason": str(error)})
+                failing = True
+            self._report()
+
+    async def save(self) -> None:
+        """Write the checkpoint and the snapshot files. Raises: StorageError."""
+        now_ns = time.time_ns()
+        core = self.account.core
+        if (commit := self.account.checkpoint(now_ns)) is not None:
+            await asyncio.to_thread(self.commits.write_checkpoint, commit)
+            if self.account.number == commit.number:  # no step came while the thread wrote
+                self.commits.drop_redo()
+        snapshots = {
+            "execution_snapshot.json": core.execution_snapshot_row(now_ns),
+            "tpsl_snapshot.json": core.tpsl_snapshot_row(now_ns),
+        }
+        await asyncio.to_thread(self._write_snapshots, snapshots)
+
+    def _write_snapshots(self, snapshots: dict[str, Any]) -> None:
+        for name, content in snapshots.items():
+            write_json_snapshot(self.system_dir / name, content)
+
+    # -- inputs -----------------------------------------------------------------------------------------
+
+    def _handlers(self) -> dict[str, Callable[[Entry], None]]:
+        return {
+            self.streams.raw: self._on_raw,
+            self.streams.frames: self._on_frames,
+            self.streams.requests: self._on_request,
+            self.streams.operator: self._on_operator,
+            self.streams.symbols: self._on_symbols,
+        }
+
+    def _take(self, entry: Entry, handle: Callable[[Entry], None]) -> None:
+        """A payload that cannot be read is counted, logged once per kind, and passed over."""
+        try:
+            handle(entry)
+        except (msgspec.DecodeError, ValueError) as error:
+            kind = f"{entry.stream}:{type(error).__name__}"
+            self.bad_inputs[kind] += 1
+            if self.bad_inputs[kind] == 1:
+                logger.exception("bad_input", extra={"stream": entry.stream, "id": entry.entry_id})
+
+    def _on_raw(self, entry: Entry) -> None:
+        chunk = unpack_chunk(entry.payload)
+        self._check_columns(int(chunk.symbol.max()) if len(chunk) else 0)
+        self.account.on_market(chunk, entry, time.time_ns())
+
+    def _on_frames(self, entry: Entry) -> None:
+        frames = unpack_frames(entry.payload)
+        if frames.size:
+            self._check_columns(int(frames["symbol"].max()))
+            self.account.on_frames(frames, time.time_ns())
+
+    def _on_request(self, entry: Entry) -> None:
+        self.account.on_request(_REQUEST_CODEC.decode(entry.payload), entry, time.time_ns())
+
+    def _on_operator(self, entry: Entry) -> None:
+        self.account.on_operator(_OPERATOR_CODEC.decode(entry.payload), entry, time.time_ns())
+
+    def _on_symbols(self, entry: Entry) -> None:
+        table = SYMBOLS_CODEC.decode(entry.payload)
+        if tuple(row.symbol for row in table) != self.account.symbols:
+            raise SymbolsChanged("market.symbols changed: starting again with the new table")
+
+    def _check_columns(self, highest: int) -> None:
+        if highest >= len(self.account.symbols):
+            raise ValueError(f"symbol column {highest} is outside the table")
+
+    def _on_gap(self, gap: Gap) -> None:
+        logger.warning(
+            "stream_gap",
+            extra={
+                "stream": gap.stream,
+                "gap": gap.kind,
+                "expected": gap.expected,
+                "found": gap.found,
+            },
+        )
+        if gap.stream == self.streams.raw:
+            self.account.on_market_gap()
+
+    def _note_progress(self, item: Entry | Gap) -> None:
+        if isinstance(item, Entry):
+            self._lag_ms = max(time.time() * 1e3 - item.ts_ms, 0.0)
+        if not self._is_caught_up and self._lag_ms < 500 and not self.account.is_catching_up:
+            self._is_caught_up = True
+            logger.info("execution_caught_up", extra={"lagMs": round(self._lag_ms)})
+
+    def _report(self) -> None:
+        core = self.account.core
+        self.context.report(
+            lag_ms=self._lag_ms,
+            details={
+                "mode": core.mode,
+                "safeMode": list(core.book.safe_mode),
+                "openTrades": len(core.trades),
+                "badInputs": sum(self.bad_inputs.values()),
+            },
+        )
+
+
+Closer = Callable[[], Awaitable[Any] | None]

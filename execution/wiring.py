@@ -1,0 +1,186 @@
+"""Builds the execution service from the settings: SIM mode."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from execution.adapters.order_log import CommitStore, OrderLog, TradeLog
+from execution.domain.config import ExecutionConfig
+from execution.domain.core import ExecutionCore
+from execution.domain.sim_book import SimBooks
+from execution.domain.simulated_exchange import SimulatedExchange
+from execution.services.projection import Projection
+from execution.services.simulated_account import SimulatedAccount, Sinks
+from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams
+from failover.adapters.bus import connect_bus
+from failover.adapters.jsonl import TornTail
+from failover.adapters.streams import StreamReader, StreamWriter
+from failover.domain.days import utc_day
+from failover.services.host import ServiceContext
+from market.domain.events import ChunkBuilder
+from market.domain.instruments import Instrument
+from strategy.domain.config import RiskConfig
+from strategy.domain.profile import BadConfig
+from strategy.wiring import PROFILES_DIR, load_decision_config
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_MAXLEN, _RECORDS_MAXLEN = 50_000, 50_000
+_LATER = {
+    "LIVE": "LIVE comes with the Bybit private connector",
+    "DRY_RUN": "DRY_RUN comes with the Bybit private connector",
+    "REPLAY": "REPLAY runs in its own process: manage.py run_replay",
+}
+
+
+class UnsupportedMode(Exception):
+    """Start with EXECUTION_MODE=SIM; the text says when the other mode comes."""
+
+
+def compile_kernel() -> None:
+    """Run the venue's kernel once: a first start compiles it (seconds), later ones load it."""
+    SimBooks(1).run(ChunkBuilder().take(), 0, 0, 1)
+
+
+def refuse_other_modes(mode: str) -> None:
+    """Raises: UnsupportedMode for every mode but SIM."""
+    if mode != "SIM":
+        raise UnsupportedMode(f"EXECUTION_MODE={mode}: {_LATER.get(mode, 'unknown mode')}")
+
+
+def load_execution_config(name: str) -> tuple[ExecutionConfig, RiskConfig]:
+    """The execution section and the risk limits of a trading config (see `load_decision_config`).
+
+    Fees have one home, the risk section. Raises: BadConfig.
+    """
+    decisions = load_decision_config(name)
+    built_in = PROFILES_DIR / f"{name}.json"
+    path = built_in if built_in.is_file() else Path(name)
+    try:
+        sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        config = msgspec.json.decode(sections.get("execution", b"{}"), type=ExecutionConfig)
+    except msgspec.DecodeError as error:
+        raise BadConfig(name, [f"execution: {error}"]) from error
+    fees = {
+        "maker_fee_bps": decisions.risk.maker_fee_bps,
+        "taker_fee_bps": decisions.risk.taker_fee_bps,
+    }
+    return msgspec.structs.replace(config, **fees), decisions.risk
+
+
+async def start_execution(
+    context: ServiceContext, settings: Any, config: ExecutionConfig, limits: RiskConfig
+) -> None:
+    """Recover the account, then trade it inside its host."""
+    client = connect_bus(settings.REDIS_URL)
+    context.on_drain(client.aclose)
+    streams = Streams.with_prefix(settings.BUS_PREFIX)
+    instruments = await _wait_for_symbols(context, client, streams.symbols)
+    if not instruments:
+        return  # asked to stop while waiting
+    context.message = "compiling the venue's kernel"
+    await asyncio.to_thread(compile_kernel)
+    context.message = ""
+    data = settings.DATA_DIR
+    run_id = f"e{uuid.uuid4().hex[:10]}"
+    order_log = OrderLog(data / "orders", on_torn=_report_torn)
+    order_log.open(utc_day(time.time_ns()))
+    commits = CommitStore(data / "system")
+    trade_log = TradeLog(data / "trades_log")
+    projection = Projection(data / "orders")
+    events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
+    records = StreamWriter(client, streams.records, _RECORDS_MAXLEN, run_id=run_id)
+    # The name of a new account goes into its execution ids: unique also beside an older account's rows.
+    venue_id = f"SIM{time.time_ns() // 1_000_000_000:x}".upper()
+    account = SimulatedAccount(
+        core=ExecutionCore(instruments, config, "SIM", run_id, limits),
+        venue=SimulatedExchange(instruments, config, venue_id),
+        symbols=tuple(instrument.symbol for instrument in instruments),
+        sinks=Sinks(
+            commits=commits,
+            order_log=order_log,
+            trade_log=trade_log,
+            events=events,
+            records=records,
+            projection=projection,
+        ),
+    )
+    logger.info("execution_recovered", extra={"outcome": account.recover(time.time_ns())})
+    service = SimulationService(
+        context=context,
+        account=account,
+        reader=_reader(client, streams, account),
+        streams=streams,
+        commits=commits,
+        system_dir=data / "system",
+    )
+    projection.start()
+    for close in (
+        order_log.close, trade_log.close, commits.close, projection.close, records.close,
+        events.close, service.save,
+    ):  # fmt: skip
+        context.on_drain(_quietly(close))
+    context.spawn(_stop_with_host(context, service.reader), name="stop")
+    context.spawn(service.run(), name="consume")
+    context.spawn(service.tick(), name="tick")
+    context.spawn(service.keep_checkpoints(), name="checkpoint")
+
+
+def _quietly(close: Any) -> Any:
+    """Closers say by a bool what they achieved; the host only wants to wait for them."""
+
+    async def run() -> None:
+        result = close()
+        if hasattr(result, "__await__"):
+            await result
+
+    return run
+
+
+def _reader(client: Redis, streams: Streams, account: SimulatedAccount) -> StreamReader:
+    """Continue where the account stands; a new account takes all that the bus still has."""
+    places = account.positions
+    return StreamReader(
+        client,
+        {
+            streams.raw: places.get(streams.raw, "0"),
+            streams.requests: places.get(streams.requests, "0"),
+            streams.operator: places.get(streams.operator, "$"),
+            streams.frames: "$",
+            streams.symbols: "$",
+        },
+    )
+
+
+async def _wait_for_symbols(
+    context: ServiceContext, client: Redis, stream: str
+) -> list[Instrument]:
+    """The newest symbol table; waits for the market service to write the first one."""
+    context.message = "waiting for market.symbols"
+    while True:
+        newest: Any = await client.xrevrange(stream, count=1)
+        if newest:
+            context.message = ""
+            return list(SYMBOLS_CODEC.decode(newest[0][1][b"d"]))
+        if await context.sleep(0.2):
+            return []
+
+
+async def _stop_with_host(context: ServiceContext, reader: StreamReader) -> None:
+    await context.stopping.wait()
+    reader.close()
+
+
+def _report_torn(torn: TornTail) -> None:
+    logger.error(
+        "data_corruption",
+        extra={"path": torn.path, "aside": torn.aside_path, "bytes": torn.size_bytes},
+    )
