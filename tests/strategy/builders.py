@@ -109,12 +109,10 @@ class Feed:
 
 
 def balanced(feed: Feed, seconds: float) -> Frames:
-    """Frames whose features swing to both sides alike, so that the running scales settle at 0.1."""
-    rows = feed.frames(round(seconds * 10))
-    swing = np.where(np.arange(len(rows)) // max(1, feed._symbols) % 2 == 0, 0.1, -0.1)
-    for name in ("imb5", "imb20", "ofi1s", "ofi5s", "flow_ratio5s"):
-        rows[name] = swing
-    return rows
+    """Frames of size 0.1 that point both ways at once: the scales settle there, the pressure stays 0."""
+    return feed.frames(
+        round(seconds * 10), imb5=0.1, flow_ratio5s=-0.1, ofi1s=0.1, ofi5s=-0.1, imb20=0.1
+    )
 
 
 STRONG_LONG = {"imb5": 0.4, "imb20": 0.4, "ofi1s": 0.4, "ofi5s": 0.4, "flow_ratio5s": 0.4}
