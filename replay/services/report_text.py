@@ -75,9 +75,10 @@ def _assumptions(assumptions: dict[str, Any]) -> list[str]:
     return [
         "",
         (
-            f"assumed: config {assumptions['configVersion']}, fees {assumptions['makerFeeBps']:g} bps maker / "
-            f"{assumptions['takerFeeBps']:g} bps taker, order latency {assumptions['orderLatencyMs']} ms each "
-            f"way, {assumptions['queueModel']} queue, {assumptions['startBalance']:g} USDT to start with"
+            f"assumed: config {assumptions['configVersion']}, fees {assumptions['makerFeeBps']:g} bps "
+            f"maker / {assumptions['takerFeeBps']:g} bps taker, order latency "
+            f"{assumptions['orderLatencyMs']} ms each way, {assumptions['queueModel']} queue, "
+            f"{assumptions['startBalance']:g} USDT to start with"
         ),
         *(f"  {note}" for note in assumptions["notes"]),
         *(
