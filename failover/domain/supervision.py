@@ -16,7 +16,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     command: tuple[str, ...]
     tier: int = 1
-    settle_s: int = 5
+    settle_s: int = 15
     stop_wait_s: int = 11
 
 
