@@ -72,7 +72,7 @@ class World:
         self.seq = 0
         self.requests = 0
         self.outputs: list[Any] = []
-        self.quotes = {symbol: (10_000, 10_001) for symbol in symbols}
+        self.quotes = dict.fromkeys(symbols, (10000, 10001))
         for symbol in symbols:
             self.book(symbol=symbol)
             self.mark(10_000, symbol=symbol)
