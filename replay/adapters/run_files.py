@@ -52,13 +52,14 @@ class RunFiles:
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
         """The order log has it all."""
 
-    def close(self, report: dict[str, Any] | None) -> None:
-        """End the files; `report` is None when the run failed."""
+    def write_report(self, report: dict[str, Any]) -> None:
+        """The run has ended well; without a report.json it has not."""
+        text = msgspec.json.format(msgspec.json.encode(report), indent=2)
+        (self._folder / "report.json").write_bytes(text + b"\n")
+
+    def close(self) -> None:
         for file in self._files.values():
             file.close()
-        if report is not None:
-            text = msgspec.json.format(msgspec.json.encode(report), indent=2)
-            (self._folder / "report.json").write_bytes(text + b"\n")
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         line = msgspec.json.encode({"runId": self._run_id, **record})

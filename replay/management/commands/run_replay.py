@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import uuid
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from None
+        except KeyboardInterrupt:  # the second one: at once
+            sys.exit(_STOPPED)
         self._print(result, as_json=options["json"])
         if not options["no_save"] and (reason := save_run(result.report)):
             self.stderr.write(f"note: the run is not kept in the database ({reason})")
@@ -69,31 +72,35 @@ class Command(BaseCommand):
     def _replay(self, options: dict[str, Any]) -> ReplayResult:
         if options["from_"] and options["to"] and options["to"] <= options["from_"]:
             raise CommandError("--to is not after --from")
-        decision, execution = load_configs(options["config"] or settings.ENVIRONMENT.trading_config)
-        data = open_market_data(
-            options["paths"],
-            symbols=[s for text in options["symbol"] for s in text.split(",") if s] or None,
-            from_ns=options["from_"],
-            to_ns=options["to"],
-            instruments_file=options["instruments"],
-        )
-        run_id = f"r{uuid.uuid4().hex[:10]}"
-        files = RunFiles(options["out"], run_id) if options["out"] else None
-        report = None
-        try:
-            with _Stop(self) as stop, _Progress(data) as progress:
+        with _Stop(self) as stop:
+            if (speed := options["speed"]) is not None:
+                self.stderr.write(f"replaying at {speed:g}x the recorded pace; Ctrl-C ends it")
+            decision, execution = load_configs(
+                options["config"] or settings.ENVIRONMENT.trading_config
+            )
+            data = open_market_data(
+                options["paths"],
+                symbols=[s for text in options["symbol"] for s in text.split(",") if s] or None,
+                from_ns=options["from_"],
+                to_ns=options["to"],
+                instruments_file=options["instruments"],
+            )
+            run_id = f"r{uuid.uuid4().hex[:10]}"
+            with ExitStack() as stack:
+                files = RunFiles(options["out"], run_id) if options["out"] else None
+                if files:
+                    stack.callback(files.close)
+                progress = stack.enter_context(_Progress(data))
                 replay = ReplayOptions(
                     run_id=run_id,
-                    speed=options["speed"],
+                    speed=speed,
                     should_stop=lambda: stop.asked,
                     on_progress=progress.show,
                     observers=(files,) if files else (),
                 )
                 result = run_replay(data, decision, execution, replay)
-            report = result.report
-        finally:
-            if files:
-                files.close(report)
+                if files:
+                    files.write_report(result.report)
         return result
 
     def _print(self, result: ReplayResult, *, as_json: bool) -> None:
@@ -152,18 +159,24 @@ class _Progress:
 
 
 def _instant(text: str) -> int:
-    """ISO 8601 as ns since the epoch; without a zone it is UTC. Raises ValueError (argparse reports)."""
-    moment = datetime.fromisoformat(text)
+    """ISO 8601 as ns since the epoch; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is no ISO 8601 time, such as 2025-11-18T10:00:00Z"
+        ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     whole_s = int(moment.timestamp() // 1)
     return whole_s * 1_000_000_000 + moment.microsecond * 1000
 
 
 def _speed(text: str) -> float | None:
-    """`max` or a factor above 0. Raises ValueError (argparse reports)."""
-    if text == "max":
-        return None
-    factor = float(text)
-    if not 0 < factor < 1e6:
-        raise ValueError("out of range")
+    """`max` (None) or a factor above 0."""
+    try:
+        factor = None if text == "max" else float(text)
+    except ValueError:
+        factor = 0.0
+    if factor is not None and not 0 < factor < 1e6:
+        raise ArgumentTypeError(f"{text!r} is neither max nor a factor above 0")
     return factor
