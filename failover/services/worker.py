@@ -40,7 +40,8 @@ async def start_worker(context: ServiceContext, app: Celery, *, schedule_path: P
     A task that takes longer than the drain is delivered again to the next worker: tasks acknowledge late.
     """
     schedule_path.parent.mkdir(parents=True, exist_ok=True)
-    app.log.setup = _leave_logging_alone
+    # the service's own logging is configured already
+    signals.setup_logging.connect(_leave_logging_alone, weak=False)
     worker = _worker(app)
     beat = EmbeddedService(
         app, thread=True, schedule_filename=str(schedule_path), max_interval=MAX_CLOCK_WAIT_S
@@ -54,9 +55,11 @@ async def _run(context: ServiceContext, worker: Any, beat: Any) -> None:
     ended = _in_thread(worker.start, "celery-worker")
     beat.start()
     stopping = asyncio.ensure_future(context.stopping.wait())
-    await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {stopping, ended}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    state.should_stop = 0  # the worker looks at it in every turn of its loop; 0 is the exit code
+    # the worker looks at it in every turn of its loop; 0 is the exit code
+    vars(state)["should_stop"] = 0
     await asyncio.to_thread(beat.stop)
     failure = await ended
     if failure is not None:
@@ -90,7 +93,11 @@ def _in_thread(work: Callable[[], None], name: str) -> asyncio.Future[BaseExcept
             pass
         except BaseException as error:  # noqa: BLE001  (handed to the loop, which ends the service)
             failure = error
-        loop.call_soon_threadsafe(lambda: done.cancelled() or done.set_result(failure))
+        loop.call_soon_threadsafe(tell, failure)
+
+    def tell(failure: BaseException | None) -> None:
+        if not done.cancelled():
+            done.set_result(failure)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return done
@@ -124,6 +131,5 @@ def _count_tasks(context: ServiceContext) -> Callable[[], None]:
     return undo
 
 
-def _leave_logging_alone(*_: Any, **__: Any) -> bool:
-    """The service's own logging is configured already."""
-    return False
+def _leave_logging_alone(**_: Any) -> None:
+    """Celery configures no logging where this signal has a receiver."""
