@@ -48,6 +48,7 @@ from execution.domain.trade_manager import (
     entry_order,
     is_over,
     note_attempt,
+    on_stop_refused,
     plan_actions,
 )
 from execution.domain.venue import (
@@ -583,10 +584,15 @@ class ExecutionCore:
             return
         if order.leg == STOP and update.code in _WRONG_SIDE and trade.position_lots > 0:
             begin_close(trade, "STOP_LOSS")  # the price is through the stop already
-        self._manage(trade, now)
-        was_replaced = trade.orders.get(order.leg) != order.client_order_id
-        if order.state is not before[0] and not was_replaced:
+        has_moved = order.state is not before[0]
+        if order.leg == ENTRY and order.state is OrderState.CANCELED and not trade.entered_lots:
+            self._manage(trade, now)  # may put the entry once more: then this was no end
+            if has_moved and trade.orders[ENTRY] == order.client_order_id:
+                self._state_news(trade, order, now)
+            return
+        if has_moved:
             self._state_news(trade, order, now)
+        self._manage(trade, now)
 
     def _on_refused(self, order: Order, update: CommandRefused, now: int) -> None:
         order.amending = False
@@ -597,8 +603,8 @@ class ExecutionCore:
         trade = self._trade_of(order)
         if trade is None:
             return
-        if order.leg == STOP and update.code in _WRONG_SIDE and trade.position_lots > 0:
-            begin_close(trade, "STOP_LOSS")
+        if order.leg == STOP and update.code in _WRONG_SIDE:
+            on_stop_refused(trade, self.quotes.get(trade.symbol), now)
         self._manage(trade, now)
 
     def _on_fill(self, order: Order, fill: OrderFilled, now: int) -> None:

@@ -33,6 +33,7 @@ from execution.domain.trade import (
 from execution.domain.venue import OrderType, TimeInForce
 from strategy.domain.messages import Side
 
+_STOP_MOVE = "STOP_MOVE"  # key of the pause after a refused move of the stop
 _RETRY_NS = 250_000_000  # between two attempts at a protective or closing leg
 _MS = 1_000_000
 
@@ -63,6 +64,22 @@ def begin_close(trade: ManagedTrade, reason: str) -> None:
     if trade.phase is not TradePhase.CLOSING:
         trade.phase = TradePhase.CLOSING
         trade.close_reason = reason
+
+
+def on_stop_refused(trade: ManagedTrade, quote: Quote | None, now_ns: int) -> None:
+    """The venue would not move the stop where it belongs: the trigger price is on the other side of it.
+
+    Is the touch there too, the stop would have been hit: close. Is it not (the mark price lags), the old
+    stop still stands, and the move is asked for again a little later.
+    """
+    if trade.position_lots <= 0:
+        return
+    if quote is not None and quote.bid_ticks > 0:
+        touch = quote.exit_ticks(trade.plan.side)
+        if (touch - trade.stop_ticks) * trade.plan.side.sign > 0:
+            trade.retry_at_ns[_STOP_MOVE] = now_ns + _RETRY_NS
+            return
+    begin_close(trade, stop_reason(trade))
 
 
 def is_over(trade: ManagedTrade, orders: Mapping[str, Order]) -> bool:
@@ -308,15 +325,12 @@ def _stop_actions(trade: ManagedTrade, orders: Mapping[str, Order], now_ns: int)
     wanted_qty = trade.position_lots + stop.filled_lots
     if stop.amending or stop.state is not OrderState.OPEN:
         return []
-    if (stop.qty_lots, stop.trigger_ticks) == (wanted_qty, trade.stop_ticks):
+    qty = wanted_qty if wanted_qty != stop.qty_lots else None
+    may_move = now_ns >= trade.retry_at_ns.get(_STOP_MOVE, 0)
+    trigger = trade.stop_ticks if trade.stop_ticks != stop.trigger_ticks and may_move else None
+    if qty is None and trigger is None:
         return []
-    return [
-        Amend(
-            client_order_id=stop.client_order_id,
-            qty_lots=wanted_qty if wanted_qty != stop.qty_lots else None,
-            trigger_ticks=trade.stop_ticks if trade.stop_ticks != stop.trigger_ticks else None,
-        )
-    ]
+    return [Amend(client_order_id=stop.client_order_id, qty_lots=qty, trigger_ticks=trigger)]
 
 
 def _take_profit_actions(

@@ -174,10 +174,10 @@ def start_service(url: str, data_dir: Path, config: Path) -> subprocess.Popen[by
         "import django; django.setup(); from django.core.management import call_command; "
         f"{command}call_command('run_execution')"
     )
-    log = (data_dir / "service.log").open("ab")
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=log, stderr=log
-    )
+    with (data_dir / "service.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
 
 
 def service_has_run(data_dir: Path) -> bool:
