@@ -1,21 +1,9 @@
-"""A trading config document as the strategy reads it: its own sections and the market's."""
+"""A trading config document as the strategy reads it: market, strategy and risk of the one document."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
-import msgspec
-
-from market.domain.config import MarketConfig
-from strategy.domain.config import DecisionConfig, RiskConfig, StrategyConfig
-
-SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "market": MarketConfig,
-    "strategy": StrategyConfig,
-    "risk": RiskConfig,
-}
-FOREIGN_SECTIONS = ("execution",)
+from failover.domain.config import SECTIONS, SectionRegistry, load_document
+from strategy.domain.config import DecisionConfig
 
 
 class BadConfig(ValueError):
@@ -26,25 +14,19 @@ class BadConfig(ValueError):
         self.reasons = reasons
 
 
-def read_decision_config(name: str, document: bytes) -> DecisionConfig:
+def read_decision_config(
+    name: str, content: bytes, registry: SectionRegistry = SECTIONS
+) -> DecisionConfig:
     """Build the strategy's config from a JSON document; missing sections and fields keep defaults.
 
-    The version is the name with a digest of the document, so that two documents never share one.
-    Raises: BadConfig with every reason.
+    The version is the name with a digest of what the document says. Raises: BadConfig with every reason.
     """
-    try:
-        raw = msgspec.json.decode(document, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise BadConfig(name, [f"not a JSON object: {error}"]) from error
-    known = {*SECTIONS, *FOREIGN_SECTIONS}
-    reasons = [f"{section}: unknown section" for section in raw if section not in known]
-    built: dict[str, Any] = {}
-    for section, kind in SECTIONS.items():
-        try:
-            built[section] = msgspec.convert(raw.get(section, {}), kind)
-        except msgspec.ValidationError as error:
-            reasons.append(f"{section}: {error}")
-    if reasons:
-        raise BadConfig(name, reasons)
-    digest = hashlib.blake2b(document, digest_size=4).hexdigest()
-    return DecisionConfig(**built, version=f"{name}:{digest}")
+    document, errors = load_document(content, registry)
+    if document is None:
+        raise BadConfig(name, [str(error) for error in errors])
+    return DecisionConfig(
+        market=document["market"],
+        strategy=document["strategy"],
+        risk=document["risk"],
+        version=f"{name}:{document.version}",
+    )
