@@ -60,7 +60,7 @@ class CommandView(APIView):
     throttle_scope = "operator"
     body: ClassVar[type[Serializer[Any]]]
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         raise NotImplementedError
 
     def post(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class CommandView(APIView):
         body = checked.validated_data
         by_session = isinstance(request.successful_authenticator, SessionAuthentication)
         command = operator.make_command(
-            self.action(body),
+            self.ordered_action(body),
             reason=body["reason"],
             actor=request.user.get_username(),
             source="DASHBOARD" if by_session else "API",
@@ -124,7 +124,7 @@ def _commands(body: type[Serializer[Any]], summary: str) -> Any:
 class PanicCloseAll(CommandView):
     body = s.ReasonBody
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         return OperatorAction.PANIC_CLOSE_ALL
 
 
@@ -132,7 +132,7 @@ class PanicCloseAll(CommandView):
 class PanicCloseSymbol(CommandView):
     body = s.SymbolReasonBody
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         return OperatorAction.PANIC_CLOSE_SYMBOL
 
 
@@ -140,7 +140,7 @@ class PanicCloseSymbol(CommandView):
 class CancelOrders(CommandView):
     body = s.CancelOrdersBody
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         return OperatorAction.CANCEL_ORDERS
 
 
@@ -148,7 +148,7 @@ class CancelOrders(CommandView):
 class SafeMode(CommandView):
     body = s.SwitchBody
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         return OperatorAction.SAFE_MODE_ON if body["enabled"] else OperatorAction.SAFE_MODE_OFF
 
 
@@ -156,7 +156,7 @@ class SafeMode(CommandView):
 class Trading(CommandView):
     body = s.SwitchBody
 
-    def action(self, body: dict[str, Any]) -> OperatorAction:
+    def ordered_action(self, body: dict[str, Any]) -> OperatorAction:
         return OperatorAction.TRADING_ON if body["enabled"] else OperatorAction.TRADING_OFF
 
 

@@ -223,12 +223,14 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "monitoring.errors.api_exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "operator": "120/min"},
+    "DEFAULT_PARSER_CLASSES": ["monitoring.parsers.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AI Scalper API",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
     "SWAGGER_UI_DIST": "SIDECAR",  # the page's own assets, no CDN
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

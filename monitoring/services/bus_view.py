@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -89,18 +89,22 @@ class BusView:
     async def run(self) -> None:
         """Until cancelled."""
         client = connect_bus(self._url)
+        books = {"market.raw": float(RAW_LOOK_BACK_S)}
+        tasks = [
+            asyncio.create_task(self._fanout.run(), name="dashboard-fanout"),
+            asyncio.create_task(self._follow(client, LOOK_BACK_S), name="dashboard-streams"),
+            asyncio.create_task(self._follow(client, books), name="dashboard-books"),
+            asyncio.create_task(self._watch_heartbeats(client), name="dashboard-heartbeats"),
+        ]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._fanout.run(), name="dashboard-fanout")
-                tasks.create_task(self._follow(client, LOOK_BACK_S), name="dashboard-streams")
-                tasks.create_task(
-                    self._follow(client, {"market.raw": RAW_LOOK_BACK_S}), name="dashboard-books"
-                )
-                tasks.create_task(self._watch_heartbeats(client), name="dashboard-heartbeats")
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # none of them ends but by an error
         finally:
+            await _end(tasks)
             await client.aclose()
 
-    async def _follow(self, client: Redis, look_back_s: dict[str, float | None]) -> None:
+    async def _follow(self, client: Redis, look_back_s: Mapping[str, float | None]) -> None:
         start = {
             self._prefix + name: "0" if seconds is None else _entry_id_before(seconds)
             for name, seconds in look_back_s.items()
@@ -156,6 +160,15 @@ class BusView:
         self.bus_lag_ms = (time.perf_counter() - started_s) * 1000
         self.beats = {name: msgspec.to_builtins(beat) for name, beat in found.items()}
         return {"phase": "RUNNING", "lagMs": self.bus_lag_ms}
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: the Redis client may swallow a cancellation while it times out."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
 
 
 def _entry_id_before(seconds: float) -> str:

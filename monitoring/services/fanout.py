@@ -35,8 +35,8 @@ class Watcher:
     async def next_message(self) -> bytes:
         return await self._queue.get()
 
-    def has_room(self) -> bool:
-        return not self._queue.full()
+    def has_waiting(self) -> bool:
+        return not self._queue.empty()
 
     def offer(self, message: bytes) -> None:
         """Queue a message; a watcher without room is dropped to a fresh snapshot."""

@@ -23,7 +23,6 @@ class Command(ServiceCommand):
     async def start(self, context: ServiceContext, bus: Redis, **options: Any) -> None:
         # Static files are small; Django reads them whole under ASGI and would warn each time.
         warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
-        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns of a missing one
         environment = settings.ENVIRONMENT
         server = start_server(get_default_application(), environment.web_host, environment.web_port)
         live.ensure_running()
