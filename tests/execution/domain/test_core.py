@@ -51,7 +51,8 @@ def test_phase_10_test_2_spread_too_wide(world: Any) -> None:
     row = world.rows("ORDER")[-1]
     assert (row["status"], row["lastError"]) == ("REJECTED", "SPREAD_TOO_WIDE")
     assert world.event_types() == ["EXECUTION_ORDER_REJECTED"]
-    assert world.core.trades == {} and world.venue.open_orders() == ()
+    assert world.core.trades == {}
+    assert world.venue.open_orders() == ()
 
 
 def test_phase_10_test_3_daily_loss_block(make_world: Any) -> None:
@@ -132,7 +133,7 @@ def test_the_same_request_twice_is_one_order(world: Any) -> None:
     world.outputs += world.desk.on_request(request, world.now_ns + MS)
 
     assert len(world.outputs) == before
-    assert len([x for x in world.lines("INTENT")]) == 1
+    assert len(world.lines("INTENT")) == 1
 
 
 def test_a_late_request_to_open_is_dead_and_a_late_close_is_not(world: Any) -> None:
@@ -327,8 +328,8 @@ def test_a_closing_order_is_subject_to_sanity_alone(an_instrument: Any) -> None:
     assert result.ok
 
 
-def test_too_large_an_order_is_cut_to_the_largest_notional_and_says_so(world: Any) -> None:
-    world.core.config = ExecutionConfig(max_notional_usdt=30.0)
+def test_too_large_an_order_is_cut_to_the_largest_notional_and_says_so(make_world: Any) -> None:
+    world = make_world(ExecutionConfig(max_notional_usdt=30.0))
     world.ask(plan=world.plan(type="MARKET"))
     world.wait(150)
 

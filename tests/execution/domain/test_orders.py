@@ -159,7 +159,8 @@ def test_an_order_of_unknown_fate_takes_any_evidence() -> None:
     order = an_order()
     order.move(OrderTransition.SEND)
     order.move(OrderTransition.LOSE)
-    assert order.state is OrderState.IN_DOUBT and order.is_live
+    assert order.state is OrderState.IN_DOUBT
+    assert order.is_live
 
     order.on_update(an_update(VenueOrderStatus.NEW, 1, 0, 10))
 

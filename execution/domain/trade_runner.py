@@ -1,0 +1,294 @@
+"""Carries trades through: what the venue says of their orders, and what they need done next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from execution.domain.identity import client_order_id
+from execution.domain.orders import Order, OrderState, OrderTransition
+from execution.domain.outputs import RecordRow
+from execution.domain.records import fill_record, position_record, price, quantity, trade_record
+from execution.domain.trade import (
+    ENTRY,
+    STOP,
+    Action,
+    Amend,
+    ManagedTrade,
+    Place,
+    exit_reason,
+)
+from execution.domain.trade_manager import (
+    begin_close,
+    is_over,
+    note_attempt,
+    on_stop_refused,
+    plan_actions,
+)
+from execution.domain.venue import (
+    AmendOrder,
+    CancelOrder,
+    CommandRefused,
+    OrderFilled,
+    OrderUpdated,
+    VenueCode,
+    VenueCommand,
+)
+from execution.domain.workspace import Workspace
+from strategy.domain.messages import EventType, ExecutionEvent
+
+_WRONG_SIDE = frozenset({VenueCode.TRIGGER_NOT_ABOVE, VenueCode.TRIGGER_NOT_BELOW})
+_LOG_KIND = {
+    "ACKNOWLEDGED": "ACK",
+    "CANCELED": "CANCEL",
+    "REJECTED": "RESULT",
+    "EXPIRED": "CANCEL",
+}
+_EVENT_OF = {
+    OrderState.OPEN: EventType.EXECUTION_ORDER_PLACED,
+    OrderState.PARTIALLY_FILLED: EventType.EXECUTION_ORDER_PARTIALLY_FILLED,
+    OrderState.FILLED: EventType.EXECUTION_ORDER_FILLED,
+    OrderState.CANCELED: EventType.EXECUTION_ORDER_CANCELED,
+    OrderState.EXPIRED: EventType.EXECUTION_ORDER_CANCELED,
+    OrderState.REJECTED: EventType.EXECUTION_ORDER_REJECTED,
+}
+
+
+class TradeRunner:
+    """Runs the trades of a workspace."""
+
+    def __init__(self, work: Workspace) -> None:
+        self._work = work
+
+    def on_update(self, order: Order, update: OrderUpdated, now: int) -> None:
+        before = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
+        order.on_update(update)
+        if update.status != "ACKNOWLEDGED":
+            order.amending = False
+        changed = before != (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
+        if changed:
+            self._work.log(_LOG_KIND.get(update.status.value, "UPDATE"), order, now)
+            self._work.news.append(RecordRow(self._work.order_row(order, now)))
+        trade = self._trade_of(order)
+        if trade is None:
+            return
+        if order.leg == STOP and update.code in _WRONG_SIDE and trade.position_lots > 0:
+            begin_close(trade, "STOP_LOSS")  # the price is through the stop already
+        has_moved = order.state is not before[0]
+        if order.leg == ENTRY and order.state is OrderState.CANCELED and not trade.entered_lots:
+            self.manage(trade, now)  # may put the entry once more: then this was no end
+            if has_moved and trade.orders[ENTRY] == order.client_order_id:
+                self._state_news(trade, order, now)
+            return
+        if has_moved:
+            self._state_news(trade, order, now)
+        self.manage(trade, now)
+
+    def on_refused(self, order: Order, update: CommandRefused, now: int) -> None:
+        order.amending = False
+        if update.code != VenueCode.ORDER_NOT_FOUND:
+            order.canceling = False
+        order.last_error = update.reason
+        self._work.log("RESULT", order, now, command=update.command)
+        trade = self._trade_of(order)
+        if trade is None:
+            return
+        if order.leg == STOP and update.code in _WRONG_SIDE:
+            on_stop_refused(trade, self._work.quotes.get(trade.symbol), now)
+        self.manage(trade, now)
+
+    def on_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
+        if not order.on_fill(fill):
+            return
+        instrument = self._work.instruments[order.symbol]
+        self._work.log(
+            "FILL",
+            order,
+            now,
+            execId=fill.exec_id,
+            fillPrice=price(instrument, fill.price_ticks),
+            fillQty=quantity(instrument, fill.qty_lots),
+            fee=float(fill.fee_usdt),
+            isMaker=fill.is_maker,
+        )
+        self._work.news.append(RecordRow(fill_record(fill, order, instrument)))
+        self._work.news.append(RecordRow(self._work.order_row(order, now)))
+        trade = self._trade_of(order) or self._reopen(order)
+        if trade is None:
+            self._work.note_error(f"fill of order {order.client_order_id} without a trade", now)
+            return
+        is_first = trade.entered_lots == 0
+        trade.on_fill(order.leg, fill)
+        self._state_news(trade, order, now, fill)
+        if is_first and order.leg == ENTRY:
+            self._work.event(
+                EventType.EXECUTION_POSITION_OPENED, trade.symbol, now, "", trade, order
+            )
+        self.manage(trade, now)
+
+    def manage(self, trade: ManagedTrade, now: int) -> None:
+        """Do what the trade needs, show it when it changed, and end it when it is over."""
+        for action in plan_actions(
+            trade,
+            self._work.state.orders,
+            self._work.quotes.get(trade.symbol),
+            now,
+            self._work.config,
+        ):
+            self.do(trade, action, now)
+        if trade.entered_lots:
+            self._show_position(trade, now)
+        if is_over(trade, self._work.state.orders):
+            self._finish(trade, now)
+
+    def do(self, trade: ManagedTrade, action: Action, now: int) -> None:
+        if isinstance(action, Place):
+            self._place(trade, action, now)
+            return
+        order = self._work.state.orders[action.client_order_id]
+        command: VenueCommand
+        if isinstance(action, Amend):
+            order.amending = True
+            command = AmendOrder(
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+                decision_ts_ns=now,
+                qty_lots=action.qty_lots,
+                price_ticks=action.price_ticks,
+                trigger_ticks=action.trigger_ticks,
+            )
+            instrument = self._work.instruments[order.symbol]
+            wanted = {
+                "qty": quantity(instrument, action.qty_lots) if action.qty_lots else None,
+                "price": price(instrument, action.price_ticks),
+                "triggerPrice": price(instrument, action.trigger_ticks),
+            }
+            self._work.log("INTENT", order, now, command="AMEND", wanted=wanted)
+        else:
+            order.canceling = True
+            command = CancelOrder(
+                client_order_id=order.client_order_id, symbol=order.symbol, decision_ts_ns=now
+            )
+            self._work.log("INTENT", order, now, command="CANCEL", reason=action.reason)
+        self._work.commands.append(command)
+
+    def enforce_limits(self, now: int) -> None:
+        """The account-wide stop: execution alone forces everything closed."""
+        self._work.state.book.roll_day(now)
+        if not self._work.state.trades:
+            return
+        if self._work.risk(now).flags.risk_force_close_all:
+            for trade in list(self._work.state.trades.values()):
+                begin_close(trade, "RISK_FORCE_CLOSE")
+                self.manage(trade, now)
+
+    def forget(self, plan_id: str) -> None:
+        del self._work.state.finished[plan_id]
+        for identity in [i for i, o in self._work.state.orders.items() if o.plan_id == plan_id]:
+            del self._work.state.orders[identity]
+
+    def order_news(self, trade: ManagedTrade, leg: str, reason: str, now: int) -> None:
+        order = self._work.state.orders[trade.orders[leg]]
+        order.last_error = reason
+        self._work.news.append(RecordRow(self._work.order_row(order, now)))
+
+    def _trade_of(self, order: Order) -> ManagedTrade | None:
+        trade = self._work.state.trades.get(order.symbol)
+        return trade if trade is not None and trade.plan.plan_id == order.plan_id else None
+
+    def _reopen(self, order: Order) -> ManagedTrade | None:
+        """A fill after the end of its trade: take the trade up again and unwind it."""
+        ended = self._work.state.finished.pop(order.plan_id, None)
+        if ended is None or order.symbol in self._work.state.trades:
+            return None
+        trade = ended[1]
+        trade.reported_closed = False
+        begin_close(trade, "LATE_FILL")
+        self._work.state.trades[order.symbol] = trade
+        return trade
+
+    def _place(self, trade: ManagedTrade, wish: Place, now: int) -> None:
+        attempt = note_attempt(trade, wish.leg, now)
+        order = Order(
+            client_order_id=client_order_id(
+                self._work.config.client_order_id_prefix, trade.request_id, wish.leg, attempt
+            ),
+            symbol=trade.symbol,
+            side=wish.side,
+            type=wish.type,
+            time_in_force=wish.time_in_force,
+            qty_lots=wish.qty_lots,
+            price_ticks=wish.price_ticks,
+            trigger_ticks=wish.trigger_ticks,
+            trigger_by=wish.trigger_by,
+            reduce_only=wish.reduce_only,
+            close_on_trigger=wish.close_on_trigger,
+            request_id=trade.request_id,
+            plan_id=trade.plan.plan_id,
+            leg=wish.leg,
+            attempt=attempt,
+            source=trade.source if wish.leg == ENTRY else "TPSL_ENGINE",
+            decision_ts_ns=now,
+            updated_ts_ns=now,
+        )
+        self._work.state.orders[order.client_order_id] = order
+        trade.orders[wish.leg] = order.client_order_id
+        extra: dict[str, Any] = {"command": "PLACE"}
+        if wish.leg == ENTRY:
+            extra["plan"] = msgspec.to_builtins(trade.plan)
+        self._work.log("INTENT", order, now, **extra)
+        self._work.commands.append(order.as_command())
+        order.move(OrderTransition.SEND)
+        self._work.sent.append(self._work.line("SENT", order, now))
+        self._work.news.append(RecordRow(self._work.order_row(order, now)))
+
+    def _finish(self, trade: ManagedTrade, now: int) -> None:
+        state, symbol = self._work.state, trade.symbol
+        state.trades.pop(symbol, None)
+        state.finished[trade.plan.plan_id] = (now, trade)
+        self._work.shown.pop(symbol, None)
+        if not trade.entered_lots:
+            return
+        instrument = self._work.instruments[symbol]
+        realized = trade.realized_usdt(instrument)
+        state.book.on_closed(realized, now, self._work.limits)
+        row = trade_record(trade, instrument, self._work.mode, now)
+        self._work.log_event("TRADE_CLOSED", now, symbol=symbol, trade=row)
+        self._work.news.append(RecordRow(row))
+        self._work.news.append(
+            ExecutionEvent(
+                type=EventType.EXECUTION_POSITION_CLOSED,
+                symbol=symbol,
+                ts_ns=now,
+                request_id=trade.request_id,
+                plan_id=trade.plan.plan_id,
+                leg=trade.last_exit_leg,
+                qty_lots=trade.entered_lots,
+                avg_fill_price_ticks=trade.average_exit_ticks,
+                realized_pnl=float(realized),
+                reason=exit_reason(trade),
+            )
+        )
+
+    def _state_news(
+        self, trade: ManagedTrade, order: Order, now: int, fill: OrderFilled | None = None
+    ) -> None:
+        kind = _EVENT_OF.get(order.state)
+        if fill is None and order.state in (OrderState.PARTIALLY_FILLED, OrderState.FILLED):
+            return  # the executions tell it, with prices
+        if kind is None:
+            return
+        if order.leg == ENTRY and order.last_error == "" and trade.plan_end_reason:
+            order.last_error = trade.plan_end_reason
+        reason = trade.plan_end_reason if order.leg == ENTRY else ""
+        self._work.event(kind, trade.symbol, now, reason or order.last_error, trade, order, fill)
+
+    def _show_position(self, trade: ManagedTrade, now: int) -> None:
+        row = position_record(
+            trade, self._work.state.orders, self._work.instruments[trade.symbol], now
+        )
+        shown = {**row, "timestamp": ""}
+        if self._work.shown.get(trade.symbol) != shown:
+            self._work.shown[trade.symbol] = shown
+            self._work.news.append(RecordRow(row))

@@ -1,0 +1,94 @@
+"""Pictures of what execution holds, for the strategy, the files of phases 10 and 12, and the screen."""
+
+from __future__ import annotations
+
+from execution.domain.account import open_result_usdt
+from execution.domain.orders import OrderState
+from execution.domain.records import Row, tpsl_record
+from execution.domain.trade import STOP, ManagedTrade
+from execution.domain.workspace import Workspace
+from failover.domain.days import iso_ms
+from strategy.domain.messages import ExecutionSnapshot, PositionView
+
+
+class Views:
+    """Reads a workspace, never changes it."""
+
+    def __init__(self, work: Workspace) -> None:
+        self._work = work
+
+    def snapshot(self, now_ns: int) -> ExecutionSnapshot:
+        """All that execution holds (see `ExecutionSnapshot`)."""
+        state, book = self._work.state, self._work.state.book
+        risk = self._work.risk(now_ns)
+        held = [t for t in state.trades.values() if t.position_lots > 0]
+        return ExecutionSnapshot(
+            ts_ns=now_ns,
+            execution_run=self._work.run_id,
+            requests_stream_id=state.requests_stream_id,
+            equity=risk.equity,
+            available=risk.available,
+            realized_pnl_today=float(book.realized_today_usdt),
+            equity_peak=book.equity_peak_usdt,
+            positions=tuple(self._position_view(trade) for trade in held),
+            pending_entries={
+                t.symbol: t.request_id for t in state.trades.values() if t.position_lots <= 0
+            },
+            safe_mode_reasons=tuple(book.safe_mode),
+            trading_enabled=book.trading_enabled,
+            losses_in_row=book.losses_in_row,
+            trades_this_hour=book.trades_this_hour(now_ns),
+        )
+
+    def execution_snapshot_row(self, now_ns: int) -> Row:
+        """`data/system/execution_snapshot.json` (phase 10 §10); pending = sent but not yet at rest."""
+        live = [order for order in self._work.state.orders.values() if order.is_live]
+        resting = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+        at, book = self._work.state.last_error_at_ns, self._work.state.book
+        return {
+            "timestamp": iso_ms(now_ns),
+            "mode": self._work.mode,
+            "safeMode": bool(book.safe_mode),
+            "safeModeReasons": list(book.safe_mode),
+            "tradingEnabled": book.trading_enabled,
+            "pendingOrdersCount": sum(1 for o in live if o.state not in resting),
+            "activeOrdersCount": sum(1 for o in live if o.state in resting),
+            "openPositionsCount": sum(
+                1 for t in self._work.state.trades.values() if t.position_lots > 0
+            ),
+            "lastErrorAt": iso_ms(at) if at else None,
+            "lastErrorMessage": self._work.state.last_error or None,
+            "schemaVersion": 1,
+        }
+
+    def tpsl_snapshot_row(self, now_ns: int) -> Row:
+        """`data/system/tpsl_snapshot.json` (records.md)."""
+        held = [t for t in self._work.state.trades.values() if t.position_lots > 0]
+        rows = [
+            tpsl_record(t, self._work.state.orders, self._work.instruments[t.symbol]) for t in held
+        ]
+        return {"timestamp": iso_ms(now_ns), "trades": rows, "schemaVersion": 1}
+
+    def open_order_rows(self, now_ns: int) -> list[Row]:
+        """Every live order as an ORDER row."""
+        live = (o for o in self._work.state.orders.values() if o.is_live)
+        return [self._work.order_row(order, now_ns) for order in live]
+
+    def _position_view(self, trade: ManagedTrade) -> PositionView:
+        instrument, entry = self._work.instruments[trade.symbol], trade.average_entry_ticks
+        stop = trade.order_of(STOP, self._work.state.orders)
+        _, unrealized = open_result_usdt(trade, self._work.quotes.get(trade.symbol), instrument)
+        return PositionView(
+            symbol=trade.symbol,
+            side=trade.plan.side,
+            qty_lots=trade.position_lots,
+            avg_entry_ticks=entry,
+            plan_id=trade.plan.plan_id,
+            request_id=trade.request_id,
+            stop_ticks=stop.trigger_ticks if stop else None,
+            open_risk=trade.open_risk_usdt(instrument, self._work.config.taker_fee_bps),
+            unrealized_pnl=unrealized,
+            opened_ts_ns=trade.opened_ts_ns,
+            mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,
+            mae_bps=min(trade.gain_ticks(trade.worst_ticks), 0.0) / entry * 1e4,
+        )

@@ -1,0 +1,162 @@
+"""What the parts of the execution core share: its state, what it knows, and what it wants done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from execution.domain.account import AccountBook, account_risk, assess_account
+from execution.domain.config import ExecutionConfig
+from execution.domain.orders import PUBLIC_STATUS, Order
+from execution.domain.outputs import ExecutionOutput, LogLine
+from execution.domain.records import Row, order_record
+from execution.domain.trade import ManagedTrade, Quote
+from execution.domain.venue import OrderFilled
+from failover.domain.days import iso_ms
+from market.domain.instruments import Instrument
+from strategy.domain.config import RiskConfig
+from strategy.domain.messages import EventType, ExecutionEvent, RiskSnapshot
+
+
+class CoreState(msgspec.Struct, kw_only=True):
+    """Everything a restart must bring back. `finished` trades wait a minute for late fills."""
+
+    book: AccountBook
+    now_ns: int = 0
+    log_seq: int = 0
+    epoch: int = 1
+    orders: dict[str, Order] = {}
+    trades: dict[str, ManagedTrade] = {}
+    finished: dict[str, tuple[int, ManagedTrade]] = {}  # plan id -> (end, trade)
+    request_ids: list[str] = []
+    command_ids: list[str] = []
+    requests_stream_id: str = "0-0"
+    last_snapshot_ns: int = 0
+    last_error_at_ns: int = 0
+    last_error: str = ""
+
+
+class Workspace:
+    """One account's working set. Outputs are collected here and handed over by `take`, in order."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        config: ExecutionConfig,
+        mode: str,
+        run_id: str,
+        limits: RiskConfig | None,
+    ) -> None:
+        self.config = config
+        self.mode = mode
+        self.run_id = run_id
+        self.limits = limits or RiskConfig(
+            maker_fee_bps=config.maker_fee_bps, taker_fee_bps=config.taker_fee_bps
+        )
+        self.instruments = {instrument.symbol: instrument for instrument in instruments}
+        self.quotes: dict[str, Quote] = {}
+        deposit = Decimal(repr(config.sim_balance_usdt))
+        self.state = CoreState(book=AccountBook(deposit_usdt=deposit))
+        self.lines: list[LogLine] = []
+        self.commands: list[ExecutionOutput] = []
+        self.sent: list[LogLine] = []
+        self.news: list[ExecutionOutput] = []
+        self.shown: dict[str, Row] = {}
+        self._names = [instrument.symbol for instrument in instruments]
+        self._tick = [float(instrument.tick_size) for instrument in instruments]
+
+    def risk(self, now_ns: int) -> RiskSnapshot:
+        """The account against its limits, as execution sees it."""
+        state = self.state
+        account = account_risk(
+            state.book, state.trades.values(), self.quotes, self.instruments, self.limits, now_ns
+        )
+        return assess_account(account, self.limits)
+
+    def tick_clock(self, now_ns: int) -> int:
+        """Core time never runs backwards, whichever source spoke last."""
+        self.state.now_ns = max(self.state.now_ns, now_ns)
+        return self.state.now_ns
+
+    def quote(self, row: np.void) -> Quote:
+        column = int(row["symbol"])
+        mark = float(row["mark_price"])
+        quote = Quote(
+            symbol=self._names[column],
+            ts_ns=int(row["ts_ns"]),
+            bid_ticks=int(row["bid_tick"]),
+            ask_ticks=int(row["ask_tick"]),
+            book_state=int(row["book_state"]),
+            spread_bps=float(row["spread_bps"]),
+            mark_ticks=mark / self._tick[column] if mark == mark else None,
+        )
+        self.quotes[quote.symbol] = quote
+        return quote
+
+    def signed_position(self, symbol: str) -> int:
+        trade = self.state.trades.get(symbol)
+        return trade.position_lots * trade.plan.side.sign if trade else 0
+
+    def order_row(self, order: Order, now: int) -> Row:
+        record = order_record(order, self.instruments[order.symbol], self.mode, now)
+        return {"record": "ORDER", **record}
+
+    def line(self, kind: str, order: Order, now: int, **extra: Any) -> LogLine:
+        record = order_record(order, self.instruments[order.symbol], self.mode, now)
+        head = {"kind": kind, "seq": 0, "epoch": self.state.epoch}  # numbered when handed over
+        return LogLine({**head, **record, **extra})
+
+    def log(self, kind: str, order: Order, now: int, **extra: Any) -> None:
+        self.lines.append(self.line(kind, order, now, **extra))
+
+    def log_event(self, event: str, now: int, **fields: Any) -> None:
+        """A RESULT line that is not about one order."""
+        head = {"kind": "RESULT", "seq": 0, "epoch": self.state.epoch}
+        common = {"timestamp": iso_ms(now), "event": event, "mode": self.mode, "schemaVersion": 1}
+        self.lines.append(LogLine({**head, **common, **fields}))
+
+    def event(
+        self,
+        kind: EventType,
+        symbol: str,
+        now: int,
+        reason: str,
+        trade: ManagedTrade | None = None,
+        order: Order | None = None,
+        fill: OrderFilled | None = None,
+    ) -> None:
+        shown_price = fill.price_ticks if fill else order.price_ticks if order else None
+        self.news.append(
+            ExecutionEvent(
+                type=kind,
+                symbol=symbol,
+                ts_ns=now,
+                request_id=trade.request_id if trade else "",
+                plan_id=trade.plan.plan_id if trade else "",
+                client_order_id=order.client_order_id if order else "",
+                leg=order.leg if order else "",
+                side=order.side.value if order else "",
+                qty_lots=order.qty_lots if order else 0,
+                price_ticks=shown_price,
+                filled_lots=order.filled_lots if order else 0,
+                avg_fill_price_ticks=order.average_ticks if order else None,
+                status=PUBLIC_STATUS[order.state] if order else "",
+                position_lots=self.signed_position(symbol),
+                reason=reason,
+            )
+        )
+
+    def note_error(self, text: str, now: int) -> None:
+        self.state.last_error_at_ns, self.state.last_error = now, text[:300]
+
+    def take(self) -> list[ExecutionOutput]:
+        for line in (*self.lines, *self.sent):
+            self.state.log_seq += 1
+            line.record["seq"] = self.state.log_seq
+        outputs = [*self.lines, *self.commands, *self.sent, *self.news]
+        self.lines, self.commands, self.sent, self.news = [], [], [], []
+        return outputs
