@@ -40,7 +40,7 @@ async def start_strategy(
     config: DecisionConfig,
     only_symbols: frozenset[str],
 ) -> None:
-    """Set the decision loop going inside its host."""
+    """Run the decision loop inside its host, until the host stops."""
     client = connect_bus(settings.REDIS_URL)
     journal = DecisionJournal([StateEventFiles(settings.DATA_DIR / "events"), StateEventRows()])
     loop = DecisionLoop(
@@ -55,7 +55,7 @@ async def start_strategy(
     context.on_drain(client.aclose)
     context.on_drain(loop.close)
     context.spawn(_stop_with_host(context, loop), name="stop")
-    context.spawn(loop.run(context), name="decide")
+    await loop.run(context)
 
 
 async def _stop_with_host(context: ServiceContext, loop: DecisionLoop) -> None:

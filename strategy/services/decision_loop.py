@@ -121,6 +121,8 @@ class DecisionLoop:
                 context.report(message=f"waiting for the bus: {error}")
                 if await context.sleep(0.5):
                     return
+        if context.stopping.is_set():  # asked for before there was a reader to close
+            return
         context.running("waiting for frames")
         watcher = asyncio.create_task(self._watch(context), name="watch-frames")
         try:
