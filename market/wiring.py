@@ -154,7 +154,9 @@ def _hub(
 ) -> MarketHub:
     kernel = MarketKernel(instruments, config)
     # Compiles the kernel now (or loads it from the cache), not at the first message of the feed.
-    MarketKernel(instruments, config).process(ChunkBuilder().take())
+    trial = MarketKernel(instruments, config)
+    trial.process(ChunkBuilder().take())
+    trial.advance(1)
     loop = asyncio.get_running_loop()
     hub = MarketHub(
         instruments,
