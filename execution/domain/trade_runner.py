@@ -36,6 +36,7 @@ from execution.domain.venue import (
     VenueCommand,
 )
 from execution.domain.workspace import Workspace
+from failover.domain.days import iso_ms
 from strategy.domain.messages import EventType, ExecutionEvent
 
 _WRONG_SIDE = frozenset({VenueCode.TRIGGER_NOT_ABOVE, VenueCode.TRIGGER_NOT_BELOW})
@@ -107,6 +108,7 @@ class TradeRunner:
             order,
             now,
             execId=fill.exec_id,
+            fillTs=iso_ms(fill.venue_ts_ns),
             fillPrice=price(instrument, fill.price_ticks),
             fillQty=quantity(instrument, fill.qty_lots),
             fee=float(fill.fee_usdt),

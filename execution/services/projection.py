@@ -176,8 +176,8 @@ def rows_of_line(line: Row) -> list[Row]:
         return []
     rows = [{**line, "record": "ORDER"}]
     if line["kind"] == "FILL":
-        fill = {**line, "record": "FILL", "price": line["fillPrice"], "qty": line["fillQty"]}
-        rows.append(fill)
+        figures = {"price": line["fillPrice"], "qty": line["fillQty"], "timestamp": line["fillTs"]}
+        rows.append({**line, "record": "FILL", **figures})
     return rows
 
 

@@ -544,7 +544,8 @@ def test_money_balances_to_the_last_unit_and_no_order_fills_more_than_its_size(s
             cash -= sign * update.price_ticks * update.qty_lots * unit + update.fee_usdt
             position += sign * update.qty_lots
             filled[update.client_order_id] += update.qty_lots
-            assert update.qty_lots > 0 and update.leaves_lots >= 0
+            assert update.qty_lots > 0
+            assert update.leaves_lots >= 0
         elif isinstance(update, OrderUpdated):
             assert filled[update.client_order_id] == update.filled_lots <= update.qty_lots or (
                 update.status == "REJECTED"
