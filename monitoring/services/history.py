@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, date, datetime, time, timedelta
+from ipaddress import ip_address
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import QuerySet
 
 from execution.domain.operator import OperatorCommand
 from execution.models import ClosedTrade, Fill, OrderRow
+from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
 from strategy.models import StateEventRecord
 
@@ -143,14 +146,39 @@ def trade_json(row: ClosedTrade) -> dict[str, Any]:
 
 
 def audit(command: OperatorCommand, *, ip: str, result: str) -> None:
-    """Leave a row of who ordered what, from where, why, and what came of it."""
-    logger.warning(
-        "operator_command",
-        extra={
-            "actor": command.actor, "source": command.source, "ip": ip, "action": command.action.value,
-            "target": command.symbol, "reason": command.reason, "result": result,
-        },
-    )  # fmt: skip
+    """Leave a row of who ordered what, from where, why, and what came of it.
+
+    The order has been given by now: a dead database must not turn its answer into an error, so the log
+    keeps what the table could not.
+    """
+    entry = AuditEntry(
+        timestamp=datetime.fromtimestamp(command.ts_ns / 1e9, UTC),
+        actor=command.actor,
+        source=command.source,
+        ip=ip if _is_ip(ip) else None,
+        action=command.action.value,
+        target=command.symbol or "ALL",
+        reason=command.reason,
+        result=result[:200],
+    )
+    try:
+        entry.save()
+    except DatabaseError as error:
+        logger.error(
+            "audit_row_not_written",
+            extra={
+                "actor": command.actor, "action": entry.action, "target": entry.target,
+                "reason": command.reason, "result": result, "error": str(error),
+            },
+        )  # fmt: skip
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _matching(found: QuerySet[Any], **wanted: str | None) -> QuerySet[Any]:

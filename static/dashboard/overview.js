@@ -221,7 +221,7 @@ function panicProgress(symbol) {
 function panicSymbol(symbol) {
   dialog.open({
     title: `Panic close ${symbol}`,
-    text: `Cancels the orders of ${symbol} and closes its position at market.`,
+    text: `Cancels the orders of ${symbol} and closes its position at market. Safe mode goes on.`,
     word: symbol, submit: `Close ${symbol}`, danger: true,
     path: "/api/execution/panic-close-symbol",
     body: (reason) => ({ symbol, reason }),

@@ -18,3 +18,10 @@ if (wall) {
   tick();
   setInterval(tick, 1000);
 }
+
+// A page whose live module never came up must not look alive either.
+setTimeout(() => {
+  if (!document.body.classList.contains("waiting")) return;
+  document.body.classList.add("stale");
+  document.getElementById("stale-text").textContent = "NO LIVE DATA YET \u2013 connecting\u2026";
+}, 2800);

@@ -248,7 +248,7 @@ $("symbol-select")?.addEventListener("change", (event) => location.assign(`/symb
 $("panic-symbol").onclick = () =>
   dialog.open({
     title: `Panic close ${symbol}`,
-    text: `Cancels the orders of ${symbol} and closes its position at market.`,
+    text: `Cancels the orders of ${symbol} and closes its position at market. Safe mode goes on.`,
     word: symbol, submit: `Close ${symbol}`, danger: true,
     path: "/api/execution/panic-close-symbol",
     body: (reason) => ({ symbol, reason }),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rest_framework.authtoken.models import Token
 
 from execution.domain.operator import OperatorAction, OperatorCommand, OperatorResult
+from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
 from monitoring.domain.view import RecordSeen
 from monitoring.services import live, operator
@@ -137,6 +138,9 @@ def test_a_command_reaches_execution_with_its_reason_and_actor_and_brings_the_an
     assert (command.actor, command.source) == ("operator", "DASHBOARD")
     assert command.reason == COMMANDS[path].get("reason", "cancel orders")
     assert command.symbol == COMMANDS[path].get("symbol", "")
+    audit = AuditEntry.objects.get()
+    assert (audit.actor, audit.action, audit.ip) == ("operator", command.action, "127.0.0.1")
+    assert (audit.reason, audit.result) == (command.reason, "OK: closing 2 positions")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +186,7 @@ def test_without_a_bus_nothing_was_sent_and_the_answer_says_so(operator_client: 
 
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "BUS_DOWN"
+    assert AuditEntry.objects.get().result == "NOT_SENT"
 
 
 @pytest.mark.usefixtures("valkey")
