@@ -16,7 +16,7 @@ Facts used (Binance "How to manage a local order book", and the captures themsel
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ class _Data(msgspec.Struct, gc=False):
     U: int = 0
     u: int = 0
     pu: int = -1
-    b: msgspec.Raw = msgspec.Raw()
-    a: msgspec.Raw = msgspec.Raw()
+    b: str | list[Pair] = ""  # best price of a bookTicker, levels of a depth update
+    a: str | list[Pair] = ""
     B: str = ""
     A: str = ""
     p: str = ""
@@ -63,8 +63,6 @@ class BinanceLine(msgspec.Struct, gc=False, rename={"last_update_id": "lastUpdat
 
 
 _decode_line = msgspec.json.Decoder(BinanceLine).decode
-_decode_levels = msgspec.json.Decoder(list[Pair]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 
 
 def split_line(line: bytes) -> tuple[int, BinanceLine]:
@@ -100,6 +98,12 @@ class BinanceReader:
         self._path = ""
         self._line = 0
         self._received_ns = 0
+        self._handlers: dict[str, Callable[[_Data], Sequence[RawRecord]]] = {
+            "bookTicker": self._on_touch,
+            "trade": self._on_trade,
+            "depthUpdate": self._on_diff,
+            "markPriceUpdate": self._on_mark,
+        }
 
     def read(self, paths: list[Path]) -> Iterator[RawRecord]:
         """Records of all files in the order given. Raises BadRecording."""
@@ -122,97 +126,95 @@ class BinanceReader:
                 yield from self._records(message)
         self._check_synced()
 
-    def _records(self, message: BinanceLine) -> Iterator[RawRecord]:
-        if message.data is None:
+    def _records(self, message: BinanceLine) -> Sequence[RawRecord]:
+        data = message.data
+        if data is None:
             if not message.last_update_id:
                 return self._fault("unknown_message", "neither a stream nor a snapshot")
             self._lines["snapshot"] += 1
-            return (yield from self._on_snapshot(message))
-        data = message.data
+            return self._on_snapshot(message)
         if data.s != self._symbol:
             return self._fault("other_symbol", f"{data.s} in a capture of {self._symbol}")
+        handle = self._handlers.get(data.e)
+        if handle is None:
+            return self._fault("unknown_message", data.e)
         self._lines[data.e] += 1
-        if data.e == "depthUpdate":
-            yield from self._on_diff(data)
-        elif data.e == "bookTicker":
-            yield from self._on_touch(data)
-        elif data.e == "trade":
-            yield from self._on_trade(data)
-        elif data.e == "markPriceUpdate":
-            yield self._ticker(data)
-        else:
-            self._fault("unknown_message", data.e)
+        return handle(data)
 
-    def _on_snapshot(self, message: BinanceLine) -> Iterator[RawRecord]:
+    def _on_snapshot(self, message: BinanceLine) -> Sequence[RawRecord]:
         book = self._book
         book.is_synced, book.spans_snapshot, book.last_u = True, False, message.last_update_id
         ts_ms = message.T or message.E or self._received_ns // 1_000_000
-        yield self._orderbook("SNAPSHOT", message.bids, message.asks, ts_ms)
+        records = [self._orderbook("SNAPSHOT", message.bids, message.asks, ts_ms)]
         waiting, book.buffered = book.buffered, deque(maxlen=_MAX_BUFFERED_DIFFS)
         for diff in waiting:
-            yield from self._on_diff(diff)
+            records += self._on_diff(diff)
         if book.is_synced and book.touch is not None and book.touch.u > book.last_u:
-            yield self._touch(book.touch)
+            records += self._touch(book.touch)
+        return records
 
-    def _on_diff(self, diff: _Data) -> Iterator[RawRecord]:
+    def _on_diff(self, diff: _Data) -> Sequence[RawRecord]:
         book = self._book
         if not book.is_synced:
             book.buffered.append(diff)
-            return
+            return ()
         if not book.spans_snapshot:
             if diff.u < book.last_u:
-                return
+                return ()
             is_next = diff.U <= book.last_u <= diff.u or diff.pu == book.last_u
         else:
             is_next = diff.pu == book.last_u
         if not is_next:
-            self._fault("sequence_gap", f"{diff.pu} does not follow {book.last_u}")
-            book.is_synced = False
-            book.buffered.append(diff)
-            yield self._record("orderbook", {"subtype": "GAP"})
-            return
+            return self._lost("sequence_gap", f"{diff.pu} does not follow {book.last_u}", diff)
         try:
             bids, asks = self._levels(diff)
         except ValueError as error:
-            self._fault("bad_line", str(error))
-            book.is_synced = False
-            yield self._record("orderbook", {"subtype": "GAP"})
-            return
+            return self._lost("bad_line", str(error))
         book.spans_snapshot, book.last_u = True, diff.u
-        yield self._orderbook("DELTA", bids, asks, diff.T)
+        return (self._orderbook("DELTA", bids, asks, diff.T),)
+
+    def _lost(self, kind: str, detail: str, diff: _Data | None = None) -> Sequence[RawRecord]:
+        """The book cannot go on before its next snapshot; `diff` may belong behind that."""
+        self._fault(kind, detail)
+        self._book.is_synced = False
+        if diff is not None:
+            self._book.buffered.append(diff)
+        return (self._record("orderbook", {"subtype": "GAP"}),)
 
     def _levels(self, diff: _Data) -> tuple[list[Pair], list[Pair]]:
-        """Bids and asks as they may be applied. Raises ValueError, msgspec.DecodeError included."""
-        bids, asks, touch = _decode_levels(diff.b), _decode_levels(diff.a), self._book.touch
+        """Bids and asks as they may be applied. Raises ValueError on what is no list of numbers."""
+        bids, asks, touch = diff.b, diff.a, self._book.touch
+        if isinstance(bids, str) or isinstance(asks, str):
+            raise ValueError("a depth update without levels")
         if touch is None or touch.u <= diff.u:
             return bids, asks
         self._lines["depth older than the touch"] += 1
         return (
-            _behind(bids, _text(touch.b), touch.B, sign=1),
-            _behind(asks, _text(touch.a), touch.A, sign=-1),
+            _behind(bids, str(touch.b), touch.B, sign=1),
+            _behind(asks, str(touch.a), touch.A, sign=-1),
         )
 
-    def _on_touch(self, touch: _Data) -> Iterator[RawRecord]:
+    def _on_touch(self, touch: _Data) -> Sequence[RawRecord]:
         book = self._book
         if book.touch is not None and touch.u < book.touch.u:
-            return
+            return ()
         book.touch = touch
         if not book.is_synced:
-            return
+            return ()
         if touch.u >= book.last_u:
-            yield self._touch(touch)
-        else:
-            self._lines["bookTicker older than the book"] += 1
+            return self._touch(touch)
+        self._lines["bookTicker older than the book"] += 1
+        return ()
 
-    def _on_trade(self, trade: _Data) -> Iterator[RawRecord]:
+    def _on_trade(self, trade: _Data) -> Sequence[RawRecord]:
         if trade.X != "MARKET":
             self._lines[f"trade left out: {trade.X}"] += 1
-            return
+            return ()
         side = "Sell" if trade.m else "Buy"
         payload = {"price": trade.p, "qty": trade.q, "side": side, "ts": trade.T}
-        yield self._record("trade", payload)
+        return (self._record("trade", payload),)
 
-    def _ticker(self, mark: _Data) -> RawRecord:
+    def _on_mark(self, mark: _Data) -> Sequence[RawRecord]:
         payload = {
             "markPrice": mark.p,
             "indexPrice": mark.i,
@@ -220,11 +222,12 @@ class BinanceReader:
             "nextFundingTime": mark.T or "",
             "ts": mark.E,
         }
-        return self._record("ticker", payload)
+        return (self._record("ticker", payload),)
 
-    def _touch(self, touch: _Data) -> RawRecord:
-        bids, asks = [(_text(touch.b), touch.B)], [(_text(touch.a), touch.A)]
-        return self._orderbook("BBO", bids, asks, touch.T)
+    def _touch(self, touch: _Data) -> Sequence[RawRecord]:
+        bids, asks = [(touch.b, touch.B)], [(touch.a, touch.A)]
+        payload = {"subtype": "BBO", "bids": bids, "asks": asks, "ts": touch.T}
+        return (self._record("orderbook", payload),)
 
     def _orderbook(self, subtype: str, bids: list[Pair], asks: list[Pair], ts_ms: int) -> RawRecord:
         payload = {"subtype": subtype, "bids": bids, "asks": asks, "ts": ts_ms}
@@ -233,8 +236,9 @@ class BinanceReader:
     def _record(self, kind: str, payload: dict[str, Any]) -> RawRecord:
         return RawRecord(self._received_ns, kind, self._symbol, payload, self._path, self._line)
 
-    def _fault(self, kind: str, detail: str) -> None:
+    def _fault(self, kind: str, detail: str) -> Sequence[RawRecord]:
         self._faults.add(kind, self._path, self._line, detail)
+        return ()
 
     def _check_synced(self) -> None:
         if not self._book.is_synced and self._lines["snapshot"] == 0:
@@ -248,10 +252,3 @@ def _behind(levels: list[Pair], price: str, size: str, *, sign: int) -> list[Pai
         (at, lots if sign * float(at) < sign * best else size if float(at) == best else "0")
         for at, lots in levels
     ]
-
-
-def _text(raw: msgspec.Raw) -> str:
-    try:
-        return _decode_text(raw)
-    except ValueError:
-        return "not a price"  # the hub refuses it and counts it
