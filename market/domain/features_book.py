@@ -20,7 +20,7 @@ from market.domain.book import (
 )
 from market.domain.events import BID
 from market.domain.features_decay import decay, fifth_power
-from market.domain.kernel_jit import hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit
 from market.domain.kernel_state import (
     CREDIT_KEY,
     CREDIT_LOTS,
@@ -83,11 +83,11 @@ def apply_snapshot(
     """Forget the book and take the entries first..last, from the last: venues send the best first."""
     clear(cells, symbol)
     for entry in range(last - 1, first - 1, -1):
-        if not is_level(side[entry], tick[entry], lot[entry]):
+        if not is_level(side[at(entry)], tick[at(entry)], lot[at(entry)]):
             run.bad_level += 1
             continue
-        key = key_of(side[entry], tick[entry])
-        apply_level(run, cells, side_block(symbol, side[entry]), key, lot[entry], 0, now)
+        key = key_of(side[at(entry)], tick[at(entry)])
+        apply_level(run, cells, side_block(symbol, side[at(entry)]), key, lot[at(entry)], 0, now)
     state.has_snapshot = 1
     state.is_degraded = 0
     state.is_stale = 0
@@ -99,10 +99,10 @@ def apply_snapshot(
 @hot_jit
 def cancelled_lots(cells: NDArray[np.int64], block: int, key: int, gone: int, now: int) -> int:
     """Part of `gone` that lately traded size at this price or beyond does not explain."""
-    if now - cells[block + CREDIT_TS] > CREDIT_LIFE_NS or key < cells[block + CREDIT_KEY]:
+    if now - cells[at(block + CREDIT_TS)] > CREDIT_LIFE_NS or key < cells[at(block + CREDIT_KEY)]:
         return gone
-    traded = min(gone, cells[block + CREDIT_LOTS])
-    cells[block + CREDIT_LOTS] -= traded
+    traded = min(gone, cells[at(block + CREDIT_LOTS)])
+    cells[at(block + CREDIT_LOTS)] -= traded
     return gone - traded
 
 
@@ -123,20 +123,20 @@ def apply_level(
     behind it was pushed out of the window: unknown, not cancelled.
     """
     rank = rank_of(cells, block, key)
-    at = block + SIZES + cells[block + END] - 1 - rank
-    if cells[at - SIZES + KEYS] != key:
+    place = block + SIZES + cells[at(block + END)] - 1 - rank
+    if cells[at(place - SIZES + KEYS)] != key:
         if lot == 0:
             return 0, inserted
         if not insert(cells, block, rank, key, lot):
             run.capacity_evictions += 1
         return 0, inserted + 1
-    gone = cells[at] - lot
+    gone = cells[at(place)] - lot
     is_pushed_out = False
     if lot == 0:
         is_pushed_out = level_count(cells, block) - 1 - rank < inserted
         remove(cells, block, rank)
     else:
-        cells[at] = lot
+        cells[at(place)] = lot
     if gone <= 0 or rank >= FLICKER_LEVELS or is_pushed_out:
         return 0, inserted
     return cancelled_lots(cells, block, key, gone, now), inserted
@@ -177,18 +177,22 @@ def apply_update(
         ask, ask_lots = touch_key(cells, asks), touch_lots(cells, asks)
     cancelled, inserted_bids, inserted_asks = 0, 0, 0
     for entry in range(first, last):
-        if not is_level(side[entry], tick[entry], lot[entry]):
+        if not is_level(side[at(entry)], tick[at(entry)], lot[at(entry)]):
             run.bad_level += 1
             continue
-        key = key_of(side[entry], tick[entry])
-        if side[entry] == BID:
+        key = key_of(side[at(entry)], tick[at(entry)])
+        if side[at(entry)] == BID:
             if is_bbo:
                 cancelled += drop_better(cells, bids, key, now)
-            lots, inserted_bids = apply_level(run, cells, bids, key, lot[entry], inserted_bids, now)
+            lots, inserted_bids = apply_level(
+                run, cells, bids, key, lot[at(entry)], inserted_bids, now
+            )
         else:
             if is_bbo:
                 cancelled += drop_better(cells, asks, key, now)
-            lots, inserted_asks = apply_level(run, cells, asks, key, lot[entry], inserted_asks, now)
+            lots, inserted_asks = apply_level(
+                run, cells, asks, key, lot[at(entry)], inserted_asks, now
+            )
         cancelled += lots
     note_crossing(state, cells, symbol, now)
     if state.is_degraded != 0 or state.is_stale != 0:

@@ -12,7 +12,7 @@ from market.domain.events import BID
 from market.domain.features_book import has_both_sides
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
 from market.domain.frames import BookState
-from market.domain.kernel_jit import hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit
 from market.domain.kernel_state import (
     END,
     FIRST,
@@ -32,7 +32,7 @@ MIN_FLOW_VARIANCE = 1e-6  # of the mean squared flow; below it lambda is roundin
 MIDS, OPEN_INTERESTS = 0, 1  # rings
 
 
-@kernel_jit
+@hot_jit
 def book_state(
     state: Record, rules: Record, cells: NDArray[np.int64], symbol: int, now: int
 ) -> int:
@@ -79,7 +79,7 @@ def sample_boundary(
     state.boundary_flow = 0.0
 
 
-@kernel_jit
+@hot_jit
 def sample_depth(
     state: Record, cells: NDArray[np.int64], symbol: int, is_ok: bool, keep: float
 ) -> None:
@@ -91,7 +91,7 @@ def sample_depth(
         state.depth_weight += 1.0
 
 
-@kernel_jit
+@hot_jit
 def sample_volatility(state: Record, rules: Record, ret: float) -> None:
     state.rv10_sum *= rules.keep10
     state.rv10_weight *= rules.keep10
@@ -110,7 +110,7 @@ def sample_volatility(state: Record, rules: Record, ret: float) -> None:
     state.rv300_weight += 1.0
 
 
-@kernel_jit
+@hot_jit
 def sample_impact(state: Record, ret: float, keep: float) -> None:
     state.kyle_weight *= keep
     state.kyle_ret *= keep
@@ -189,27 +189,27 @@ def write_prices(
     write_depth(frame, rules, cells, bids, asks, has_both_sides(cells, symbol))
 
 
-@kernel_jit
+@hot_jit
 def lots_of_best(cells: NDArray[np.int64], block: int, levels: int) -> int:
-    end = block + SIZES + cells[block + END]
+    end = block + SIZES + cells[at(block + END)]
     total = 0
     for i in range(end - min(levels, level_count(cells, block)), end):
-        total += cells[i]
+        total += cells[at(i)]
     return total
 
 
-@kernel_jit
+@hot_jit
 def value_of_best(cells: NDArray[np.int64], block: int, levels: int) -> float:
     """Sum of |key| * lots, best first."""
-    end = cells[block + END] - 1
+    end = cells[at(block + END)] - 1
     total = 0.0
     for i in range(min(levels, level_count(cells, block))):
-        key, lots = cells[block + KEYS + end - i], cells[block + SIZES + end - i]
+        key, lots = cells[at(block + KEYS + end - i)], cells[at(block + SIZES + end - i)]
         total += float(abs(key)) * float(lots)
     return total
 
 
-@kernel_jit
+@hot_jit
 def imbalance(bid_lots: int, ask_lots: int) -> float:
     return (bid_lots - ask_lots) / (bid_lots + ask_lots)
 
@@ -234,8 +234,8 @@ def write_depth(
     frame.imb1 = imbalance(touch_lots(cells, bids), touch_lots(cells, asks))
     frame.imb5 = imbalance(lots_of_best(cells, bids, 5), lots_of_best(cells, asks, 5))
     frame.imb20 = imbalance(lots_of_best(cells, bids, 20), lots_of_best(cells, asks, 20))
-    lowest = cells[bids + KEYS + max(cells[bids + FIRST], cells[bids + END] - 20)]
-    highest = -cells[asks + KEYS + max(cells[asks + FIRST], cells[asks + END] - 20)]
+    lowest = cells[at(bids + KEYS + max(cells[at(bids + FIRST)], cells[at(bids + END)] - 20))]
+    highest = -cells[at(asks + KEYS + max(cells[at(asks + FIRST)], cells[at(asks + END)] - 20))]
     frame.depth_span_bps = 1e4 * (highest - lowest) / (frame.bid_tick + frame.ask_tick)
 
 
@@ -280,11 +280,17 @@ def write_trade_flow(frame: Record, state: Record, now: int) -> None:
         frame.vpin = state.bucket_imbalance_sum / state.bucket_volume_sum
 
 
-@kernel_jit
+@hot_jit
+def slot_before(slot: int, steps: int, length: int) -> int:
+    """Ring slot `steps` boundaries before `slot`."""
+    return slot - steps if slot >= steps else slot - steps + length
+
+
+@hot_jit
 def ring_return(
-    rings: NDArray[np.float64], symbol: int, boundary_index: int, steps: int, mid2: float
+    rings: NDArray[np.float64], symbol: int, slot: int, steps: int, mid2: float
 ) -> float:
-    before = rings[symbol, MIDS, (boundary_index - steps) % rings.shape[2]]
+    before = rings[at(symbol), MIDS, at(slot_before(slot, steps, rings.shape[2]))]
     return (mid2 - before) / before * 1e4
 
 
@@ -300,14 +306,15 @@ def write_returns(
     is_ok: bool,
 ) -> None:
     mid2 = float(current_mid2(cells, symbol)) if is_ok else math.nan
-    frame.ret1s = ring_return(rings, symbol, boundary_index, rules.steps1, mid2)
-    frame.ret5s = ring_return(rings, symbol, boundary_index, rules.steps5, mid2)
-    frame.ret30s = ring_return(rings, symbol, boundary_index, rules.steps30, mid2)
-    frame.ret60s = ring_return(rings, symbol, boundary_index, rules.steps60, mid2)
-    frame.ret300s = ring_return(rings, symbol, boundary_index, rules.steps300, mid2)
+    slot = boundary_index % rings.shape[2]
+    frame.ret1s = ring_return(rings, symbol, slot, rules.steps1, mid2)
+    frame.ret5s = ring_return(rings, symbol, slot, rules.steps5, mid2)
+    frame.ret30s = ring_return(rings, symbol, slot, rules.steps30, mid2)
+    frame.ret60s = ring_return(rings, symbol, slot, rules.steps60, mid2)
+    frame.ret300s = ring_return(rings, symbol, slot, rules.steps300, mid2)
 
 
-@kernel_jit
+@hot_jit
 def root_mean(total: float, weight: float) -> float:
     return math.sqrt(total / weight) if weight > MIN_WEIGHT else math.nan
 
@@ -347,7 +354,7 @@ def write_context(
     frame.seconds_to_funding = math.nan
     if state.next_funding_ns != 0:
         frame.seconds_to_funding = max(0, state.next_funding_ns - now) / 1e9
-    slot = (boundary_index - rules.steps300) % rings.shape[2]
-    before = rings[symbol, OPEN_INTERESTS, slot]
+    slot = slot_before(boundary_index % rings.shape[2], rules.steps300, rings.shape[2])
+    before = rings[at(symbol), OPEN_INTERESTS, at(slot)]
     frame.oi_change5m = (state.open_interest - before) / before
     frame.book_age_ms = (now - state.book_ts) / 1e6 if state.book_ts != 0 else math.nan

@@ -9,7 +9,7 @@ from market.domain.book import key_of, side_block
 from market.domain.events import BUY
 from market.domain.features_book import CREDIT_LIFE_NS
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
-from market.domain.kernel_jit import hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit
 from market.domain.kernel_state import (
     BUCKETS,
     CREDIT_KEY,
@@ -99,12 +99,12 @@ def note_burst(state: Record, exchange_ts: int, side: int, tick: int, sweep_leve
 @hot_jit
 def note_credit(cells: NDArray[np.int64], block: int, key: int, lot: int, now: int) -> None:
     """The resting side will shrink by `lot` at `key` or better: that will not be a cancellation."""
-    if cells[block + CREDIT_LOTS] == 0 or now - cells[block + CREDIT_TS] > CREDIT_LIFE_NS:
-        cells[block + CREDIT_LOTS] = 0
-        cells[block + CREDIT_KEY] = key
-    cells[block + CREDIT_LOTS] = min(cells[block + CREDIT_LOTS] + lot, MAX_LOT)
-    cells[block + CREDIT_KEY] = min(cells[block + CREDIT_KEY], key)
-    cells[block + CREDIT_TS] = now
+    if cells[at(block + CREDIT_LOTS)] == 0 or now - cells[at(block + CREDIT_TS)] > CREDIT_LIFE_NS:
+        cells[at(block + CREDIT_LOTS)] = 0
+        cells[at(block + CREDIT_KEY)] = key
+    cells[at(block + CREDIT_LOTS)] = min(cells[at(block + CREDIT_LOTS)] + lot, MAX_LOT)
+    cells[at(block + CREDIT_KEY)] = min(cells[at(block + CREDIT_KEY)], key)
+    cells[at(block + CREDIT_TS)] = now
 
 
 @kernel_jit
@@ -139,10 +139,10 @@ def fill_buckets(
 def close_bucket(state: Record, cells: NDArray[np.int64], first: int) -> None:
     slot = first + state.bucket_next
     imbalance = abs(state.bucket_signed)
-    state.bucket_imbalance_sum += imbalance - cells[slot]
-    state.bucket_volume_sum += state.bucket_size - cells[slot + VPIN_BUCKETS]
-    cells[slot] = imbalance
-    cells[slot + VPIN_BUCKETS] = state.bucket_size
+    state.bucket_imbalance_sum += imbalance - cells[at(slot)]
+    state.bucket_volume_sum += state.bucket_size - cells[at(slot + VPIN_BUCKETS)]
+    cells[at(slot)] = imbalance
+    cells[at(slot + VPIN_BUCKETS)] = state.bucket_size
     state.bucket_next = (state.bucket_next + 1) % VPIN_BUCKETS
     state.bucket_count += 1
     state.bucket_size = 0

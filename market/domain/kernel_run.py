@@ -27,7 +27,7 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
-from market.domain.kernel_jit import hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -71,8 +71,8 @@ def hash_inputs(
         state.input_hash, (core_ts * _M2) ^ (exchange_ts * _M3) ^ (seq * _M4) ^ (header * _M5)
     )
     for entry in range(first, last):
-        place = (np.int64(side[entry]) * _M3 + tick[entry]) * _M2
-        rolling = mix(rolling, place ^ (lot[entry] * _M5))
+        place = (np.int64(side[at(entry)]) * _M3 + tick[at(entry)]) * _M2
+        rolling = mix(rolling, place ^ (lot[at(entry)] * _M5))
     state.input_hash = rolling
 
 
@@ -94,8 +94,8 @@ def fall_asleep(run: Record, symbols: NDArray[np.void], rings: NDArray[np.float6
     run.next_boundary = 0
     rings[:] = math.nan
     for s in range(symbols.size):
-        symbols[s].boundary_mid2 = math.nan
-        symbols[s].boundary_flow = 0.0
+        symbols[at(s)].boundary_mid2 = math.nan
+        symbols[at(s)].boundary_flow = 0.0
 
 
 @kernel_jit
@@ -119,11 +119,11 @@ def emit_boundaries(
             return made, True
         index = boundary // rules[0].interval_ns
         for s in range(symbols.size):
-            if symbols[s].seen == 0:
+            if symbols[at(s)].seen == 0:
                 continue
-            sample_boundary(symbols[s], rules[s], cells, rings, s, boundary)
+            sample_boundary(symbols[at(s)], rules[at(s)], cells, rings, s, boundary)
             write_frame(
-                out[made], symbols[s], rules[s], cells, rings,
+                out[made], symbols[at(s)], rules[at(s)], cells, rings,
                 s, boundary, run.last_seq, BOUNDARY, index,
             )  # fmt: skip
             made += 1
@@ -142,7 +142,7 @@ def apply_ticker(
     last: int,
 ) -> None:
     for entry in range(first, last):
-        field, value = tick[entry], lot[entry]
+        field, value = tick[at(entry)], lot[at(entry)]
         if field == LAST_PRICE:
             state.last_price = value / 1e9
         elif field == MARK_PRICE:
@@ -259,27 +259,29 @@ def take_message(
 ) -> int:
     """Consume message i; returns the frames in `out` after it."""
     kinds, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot = columns
-    s = np.int64(symbol[i])
+    s = np.int64(symbol[at(i)])
     if s >= symbols.size:
         run.unknown_symbol += 1
         return made
-    first, last = offset[i], offset[i + 1]
+    first, last = offset[at(i)], offset[at(i + 1)]
     if first < 0 or last < first or last > min(side.size, tick.size, lot.size):
         run.bad_entries += 1
         first, last = 0, 0
-    state = symbols[s]
+    state = symbols[at(s)]
     if state.seen == 0:
         state.seen = 1
         state.first_ts = now
-    header = np.int64(kinds[i]) + (np.int64(flags[i]) << 8) + ((last - first) << 16)
-    hash_inputs(state, header, core_ts[i], exchange_ts[i], seq[i], side, tick, lot, first, last)
+    header = np.int64(kinds[at(i)]) + (np.int64(flags[at(i)]) << 8) + ((last - first) << 16)
+    hash_inputs(
+        state, header, core_ts[at(i)], exchange_ts[at(i)], seq[at(i)], side, tick, lot, first, last
+    )
     if not apply_message(
-        state, run, rules[s], cells, s, now, kinds[i], flags[i], exchange_ts[i],
+        state, run, rules[at(s)], cells, s, now, kinds[at(i)], flags[at(i)], exchange_ts[at(i)],
         side, tick, lot, first, last,
     ):  # fmt: skip
         return made
     index = run.next_boundary // rules[0].interval_ns - 1
-    write_frame(out[made], state, rules[s], cells, rings, s, now, seq[i], TRIGGER, index)
+    write_frame(out[made], state, rules[at(s)], cells, rings, s, now, seq[at(i)], TRIGGER, index)
     return made + 1
 
 
@@ -303,7 +305,7 @@ def consume_messages(
     seq, core_ts = columns[3], columns[4]
     made, is_full = 0, False
     for i in range(start, stop):
-        now = admissible_time(run, core_ts[i])
+        now = admissible_time(run, core_ts[at(i)])
         if run.next_boundary != 0 and run.next_boundary <= now:
             made, is_full = emit_boundaries(now, run, symbols, rules, cells, rings, out, made)
         if is_full or made == out.size:
@@ -312,7 +314,7 @@ def consume_messages(
             continue
         run.now = now
         run.last_event_ts = now
-        run.last_seq = seq[i]
+        run.last_seq = seq[at(i)]
         if run.next_boundary == 0:
             run.next_boundary = (now // rules[0].interval_ns + 1) * rules[0].interval_ns
         made = take_message(i, now, columns, run, symbols, rules, cells, rings, out, made)
