@@ -108,7 +108,7 @@ def _walk(
 
 
 @njit
-def _delta(
+def _delta(  # noqa: C901
     ticks: NDArray[np.int64],
     lots: NDArray[np.int64],
     wanted: int,
@@ -167,10 +167,10 @@ def _delta(
 def _is_touched(
     tick: NDArray[np.int64], side: NDArray[np.uint8], first: int, last: int, s: int, at: int
 ) -> bool:
+    found = False
     for i in range(first, last):
-        if side[i] == s and tick[i] == at:
-            return True
-    return False
+        found |= side[i] == s and tick[i] == at
+    return found
 
 
 @njit
