@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -50,7 +50,7 @@ class MisbehavingServer:
         self._subscribed: dict[ServerConnection, set[str]] = {}
         self._server: Server | None = None
 
-    async def __aenter__(self) -> MisbehavingServer:
+    async def __aenter__(self) -> Self:
         self._server = await serve(self._serve, "127.0.0.1", 0, compression=None, max_size=2**26)
         return self
 
@@ -73,6 +73,13 @@ class MisbehavingServer:
             for topic in topics
             if topic.startswith("orderbook.")
         ]
+
+    def without_touches(self) -> MisbehavingServer:
+        """Send no `orderbook.1`: what it adds to the stream depends on how long the books were quiet."""
+        self.on_subscribed = lambda topics: self.a_snapshot_each(
+            [topic for topic in topics if not topic.startswith("orderbook.1.")]
+        )
+        return self
 
     async def send(self, *frames: str | bytes) -> None:
         for frame in frames:
@@ -124,8 +131,8 @@ class MisbehavingServer:
         await socket.send(json.dumps(reply))
 
 
-async def eventually(condition: Callable[[], object], within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait until `condition` holds; fail the test when it does not in time."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (whatever the condition, it has no event)
             await asyncio.sleep(0.005)

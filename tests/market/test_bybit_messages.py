@@ -31,43 +31,57 @@ from tests.market.helpers import HandClock, an_instrument
 OWN: dict[str, tuple[type, bytes]] = {
     "book snapshot": (
         BookMessage,
-        b'{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1700000000005,"data":{"s":"BTCUSDT",'
-        b'"b":[["100.10","1.5"],["100.00","2"]],"a":[["100.20","0.7"]],"u":7,"seq":70},'
-        b'"cts":1700000000003}',
+        (
+            b'{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1700000000005,"data":{"s":"BTCUSDT",'
+            b'"b":[["100.10","1.5"],["100.00","2"]],"a":[["100.20","0.7"]],"u":7,"seq":70},'
+            b'"cts":1700000000003}'
+        ),
     ),
     "touch with another key order": (
         BookMessage,
-        b'{"ts":1700000000005,"type":"snapshot","data":{"u":7,"seq":70,"a":[],"b":[],"s":"BTCUSDT"},'
-        b'"topic":"orderbook.1.BTCUSDT"}',
+        (
+            b'{"ts":1700000000005,"type":"snapshot","data":{"u":7,"seq":70,"a":[],"b":[],"s":"BTCUSDT"},'
+            b'"topic":"orderbook.1.BTCUSDT"}'
+        ),
     ),
     "trades": (
         TradeMessage,
-        b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"T":1700000000004,'
-        b'"s":"BTCUSDT","S":"Sell","v":"0.001","p":"100.10","L":"PlusTick","i":"a-b","BT":false,'
-        b'"RPI":true,"seq":71},{"T":1700000000004,"s":"BTCUSDT","S":"Buy","v":"2","p":"100.2",'
-        b'"i":"c","BT":true}]}',
+        (
+            b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"T":1700000000004,'
+            b'"s":"BTCUSDT","S":"Sell","v":"0.001","p":"100.10","L":"PlusTick","i":"a-b","BT":false,'
+            b'"RPI":true,"seq":71},{"T":1700000000004,"s":"BTCUSDT","S":"Buy","v":"2","p":"100.2",'
+            b'"i":"c","BT":true}]}'
+        ),
     ),
     "ticker snapshot": (
         TickerMessage,
-        b'{"topic":"tickers.BTCUSDT","type":"snapshot","cs":1,"ts":1700000000005,"data":{"symbol":"BTCUSDT",'
-        b'"lastPrice":"100.1","markPrice":"100.11","indexPrice":"100.12","fundingRate":"-0.0001",'
-        b'"nextFundingTime":"1700006400000","openInterest":"12.5","preOpenPrice":""}}',
+        (
+            b'{"topic":"tickers.BTCUSDT","type":"snapshot","cs":1,"ts":1700000000005,"data":{"symbol":"BTCUSDT",'
+            b'"lastPrice":"100.1","markPrice":"100.11","indexPrice":"100.12","fundingRate":"-0.0001",'
+            b'"nextFundingTime":"1700006400000","openInterest":"12.5","preOpenPrice":""}}'
+        ),
     ),
     "ticker delta": (
         TickerMessage,
-        b'{"topic":"tickers.BTCUSDT","type":"delta","cs":2,"ts":1700000000105,"data":{"symbol":"BTCUSDT",'
-        b'"markPrice":"100.21"}}',
+        (
+            b'{"topic":"tickers.BTCUSDT","type":"delta","cs":2,"ts":1700000000105,"data":{"symbol":"BTCUSDT",'
+            b'"markPrice":"100.21"}}'
+        ),
     ),
     "kline": (
         KlineMessage,
-        b'{"topic":"kline.1.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"start":1699999980000,'
-        b'"end":1700000039999,"interval":"1","open":"1","close":"1","high":"1","low":"1","volume":"1",'
-        b'"turnover":"1","confirm":true,"timestamp":1700000000005}]}',
+        (
+            b'{"topic":"kline.1.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"start":1699999980000,'
+            b'"end":1700000039999,"interval":"1","open":"1","close":"1","high":"1","low":"1","volume":"1",'
+            b'"turnover":"1","confirm":true,"timestamp":1700000000005}]}'
+        ),
     ),
     "liquidation": (
         LiquidationMessage,
-        b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"T":1700000000001,'
-        b'"s":"BTCUSDT","S":"Buy","v":"3","p":"99.1"}]}',
+        (
+            b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1700000000005,"data":[{"T":1700000000001,'
+            b'"s":"BTCUSDT","S":"Buy","v":"3","p":"99.1"}]}'
+        ),
     ),
     "subscribed": (
         Reply,
@@ -75,8 +89,10 @@ OWN: dict[str, tuple[type, bytes]] = {
     ),
     "refused": (
         Reply,
-        b'{"success":false,"ret_msg":"error:handler not found,topic:orderbook.50.NOPEUSDT","conn_id":"x",'
-        b'"req_id":17,"op":"subscribe"}',
+        (
+            b'{"success":false,"ret_msg":"error:handler not found,topic:orderbook.50.NOPEUSDT","conn_id":"x",'
+            b'"req_id":17,"op":"subscribe"}'
+        ),
     ),
     "pong": (Reply, b'{"success":true,"ret_msg":"pong","conn_id":"x","req_id":"","op":"ping"}'),
 }
@@ -198,11 +214,13 @@ def test_every_message_of_the_real_linear_capture_is_understood(shared: Path) ->
 def _accepts(frame: bytes) -> None:
     try:
         message = parse(frame)
-    except BadMessage as error:
-        assert error.kind
-        assert len(str(error)) < 400
+    except BadMessage as refused:
+        reason = refused
+    else:
+        _feed(message)
         return
-    _feed(message)
+    assert reason.kind
+    assert len(str(reason)) < 400
 
 
 def _feed(message: object) -> None:
@@ -267,7 +285,7 @@ _hostile_values = st.recursive(
     | st.booleans()
     | st.integers(-(2**80), 2**80)
     | st.floats()
-    | st.sampled_from(["NaN", "-1", "1e400", "Infinity", "", "0", "9" * 5000, "\ud800".encode("utf-8", "surrogatepass").decode("utf-8", "replace")])
+    | st.sampled_from(["NaN", "-1", "1e400", "Infinity", "", "0", "9" * 5000])
     | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
