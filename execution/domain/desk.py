@@ -13,7 +13,8 @@ from collections.abc import Callable
 from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput
-from execution.domain.simulated_exchange import Deliveries, SimulatedExchange
+from execution.domain.sim_reports import Deliveries
+from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,

@@ -10,6 +10,7 @@ and it balances to the last unit whatever the order of fills.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 
@@ -78,7 +79,7 @@ class SimLedger(msgspec.Struct, kw_only=True):
         position.fees_usdt += fee
 
     def equity_usdt(
-        self, instruments: dict[str, Instrument], mark_usdt: dict[str, Decimal]
+        self, instruments: Mapping[str, Instrument], mark_usdt: Mapping[str, Decimal]
     ) -> Decimal:
         """Wallet plus unrealised PnL at the given marks (only symbols with a position need one)."""
         equity = self.deposit_usdt

@@ -7,31 +7,16 @@ later (`deliver_at_ns`). Assumptions are listed in docs/simulation.md. Determini
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
 
 from execution.domain.config import ExecutionConfig
-from execution.domain.sim_book import (
-    BUY_TICK,
-    EVERY_BOOK,
-    FAR,
-    INDEX_1E9,
-    INDEX_FALL,
-    INDEX_RISE,
-    LAST_FALL,
-    LAST_RISE,
-    LAST_TICK,
-    MARK_1E9,
-    MARK_FALL,
-    MARK_RISE,
-    SELL_TICK,
-    TRUSTED,
-    SimBooks,
-)  # fmt: skip
-from execution.domain.sim_ledger import SimLedger, SimPosition, fee_usdt
+from execution.domain.sim_book import FAR, TRUSTED, SimBooks
+from execution.domain.sim_ledger import SimLedger, fee_usdt
+from execution.domain.sim_market import SimMarket
+from execution.domain.sim_memory import SimMemory, SimulatedAccount, StoredVenue, account_of
 from execution.domain.sim_orders import (
     PendingCommand,
     Refusal,
@@ -40,54 +25,25 @@ from execution.domain.sim_orders import (
     refusal_of,
     triggers_on_rise,
 )
+from execution.domain.sim_reports import SimReports
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
-    CommandRefused,
     OrderFilled,
     OrderSide,
-    OrderUpdated,
     PlaceOrder,
     TimeInForce,
-    TriggerBy,
     VenueCode,
     VenueCommand,
     VenueOrderStatus,
     VenueUpdate,
 )
-from market.domain.events import ASK, BID, SELL, EventChunk, EventKind
+from market.domain.events import SELL, EventChunk, EventKind
 from market.domain.instruments import Instrument
 
 _FAR = int(FAR)
 _USED_IDS_KEPT = 512
 _BOOK_KINDS = frozenset({EventKind.BOOK_SNAPSHOT, EventKind.BOOK_DELTA, EventKind.BBO})
-
-
-class _Memory(msgspec.Struct, kw_only=True):
-    """All that must survive a restart, the books apart."""
-
-    venue_id: str
-    ledger: SimLedger
-    now_ns: int = 0
-    numbers: int = 0  # of commands, in order of arrival
-    orders_made: int = 0
-    orders: dict[str, SimOrder] = {}
-    pending: list[PendingCommand] = []
-    waiting: dict[str, list[PlaceOrder]] = {}  # symbol -> orders waiting for a trusted book
-    used_ids: list[str] = []
-
-
-class _Stored(msgspec.Struct, kw_only=True):
-    memory: _Memory
-    books: dict[str, bytes] | None
-
-
-class SimulatedAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """The account as the venue would show it, USDT."""
-
-    equity_usdt: Decimal
-    available_usdt: Decimal
-    positions: dict[str, SimPosition]
 
 
 class SimulatedExchange:
@@ -99,15 +55,22 @@ class SimulatedExchange:
         self._config = config
         self._latency_ns = config.sim_latency_ms * 1_000_000
         self._names = [instrument.symbol for instrument in instruments]
-        self._indices = {symbol: index for index, symbol in enumerate(self._names)}
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
-        self._tick_1e9 = {i.symbol: int(i.tick_size * 10**9) for i in instruments}
-        self.books = SimBooks(len(self._names))
-        self._out: list[VenueUpdate] = []
-        self._memory = _Memory(
+        self._market = SimMarket(instruments, config.sim_price_band_bps)
+        self._reports = SimReports(self._latency_ns, lambda: self._memory.now_ns)
+        self._memory = SimMemory(
             venue_id=venue_id,
             ledger=SimLedger(deposit_usdt=Decimal(repr(config.sim_balance_usdt))),
         )
+
+    @property
+    def books(self) -> SimBooks:
+        """Displayed sizes of all symbols."""
+        return self._market.books
+
+    def mark_usdt(self, symbol: str) -> Decimal:
+        """Mark price, or what stands in for it."""
+        return self._market.mark_usdt(symbol)
 
     # -- commands ---------------------------------------------------------------------------------
 
@@ -149,7 +112,7 @@ class SimulatedExchange:
             elif position < len(chunk):
                 self._run_commands(limit)
             else:
-                return self._take_updates()
+                return self._reports.take()
 
     def process_until(self, chunk: EventChunk, start: int) -> tuple[int, list[VenueUpdate]]:
         """As `process` from message `start`, but return after the first message that had consequences.
@@ -163,20 +126,22 @@ class SimulatedExchange:
             position, memory.now_ns, matters = self.books.run(view, position, memory.now_ns, limit)
             if matters:
                 self._on_message(view, position - 1)
-                if self._out:
-                    return position, self._take_updates()
+                if not self._reports.is_empty:
+                    return position, self._reports.take()
             elif position < len(view):
                 self._run_commands(limit)
-                if self._out:  # heard of when the message arrives that lets this time pass
+                if (
+                    not self._reports.is_empty
+                ):  # heard of when the message arrives that lets this time pass
                     view = chunk.slice(0, position + 1)
             else:
-                return position, self._take_updates()
+                return position, self._reports.take()
 
     def advance(self, now_ns: int) -> list[VenueUpdate]:
         """Let commands due by `now_ns` take effect although the market is silent."""
         while self._memory.pending and self._memory.pending[0].active_at_ns <= now_ns:
             self._run_commands(self._memory.pending[0].active_at_ns)
-        return self._take_updates()
+        return self._reports.take()
 
     def observe(self, chunk: EventChunk) -> None:
         """Bring the books forward over messages whose effect on our orders is already accounted for."""
@@ -188,17 +153,13 @@ class SimulatedExchange:
 
     def forget_books(self) -> None:
         """Columns mean other symbols now: begin with empty books, keep orders and positions."""
-        self.books = SimBooks(len(self._names))
+        self._market.forget_books()
         for symbol in self._instruments:
             self._watch(symbol)
 
     def distrust_books(self) -> None:
         """Messages were lost: nothing is matched on a symbol until its next snapshot."""
         self.books.facts[:, TRUSTED] = 0
-
-    def _take_updates(self) -> list[VenueUpdate]:
-        updates, self._out = self._out, []
-        return updates
 
     def _run_commands(self, until_ns: int) -> None:
         memory = self._memory
@@ -218,41 +179,42 @@ class SimulatedExchange:
     def _place(self, command: PlaceOrder) -> None:
         instrument = self._instruments.get(command.symbol)
         if instrument is None:
-            self._reject(command, Refusal(VenueCode.PARAMETER, "Not supported symbols"))
+            self._reports.reject(command, Refusal(VenueCode.PARAMETER, "Not supported symbols"))
             return
         if command.client_order_id in self._memory.used_ids:
-            self._reject(
+            self._reports.reject(
                 command, Refusal(VenueCode.DUPLICATE_LINK_ID, "OrderLinkedID is duplicate")
             )
             return
-        if not self.books.is_trusted(self._index(command.symbol)):
+        if not self.books.is_trusted(self._market.index(command.symbol)):
             # Nobody knows what a matching engine held meanwhile: the order waits for the next snapshot.
             self._memory.waiting.setdefault(command.symbol, []).append(command)
             return
         if refusal := self._refusal(command, instrument):
-            self._reject(command, refusal)
+            self._reports.reject(command, refusal)
             return
         order = self._new_order(command)
-        self._tell(order, VenueOrderStatus.ACKNOWLEDGED)
+        self._reports.tell(order, VenueOrderStatus.ACKNOWLEDGED)
         if order.is_waiting_for_trigger:
             self._memory.orders[order.client_order_id] = order
-            self._tell(order, VenueOrderStatus.NEW)
+            self._reports.tell(order, VenueOrderStatus.NEW)
         else:
             self._enter_book(order)
 
     def _refusal(self, command: PlaceOrder, instrument: Instrument) -> Refusal | None:
-        reference = command.price_ticks or command.trigger_ticks or self._reference_tick(instrument)
+        reference = (
+            command.price_ticks or command.trigger_ticks or self._market.reference_tick(instrument)
+        )
         account = self.account()
         margin = instrument.notional(reference, command.qty_lots) / Decimal(
             repr(self._config.sim_leverage)
         )
         taker = fee_usdt(instrument, reference, command.qty_lots, self._config.taker_fee_bps)
-        trigger = self._trigger_price_1e9(command.symbol, command.trigger_by)
         return refusal_of(
             command,
             instrument,
             reference_tick=reference,
-            trigger_tick=trigger // self._tick_1e9[command.symbol] if trigger else None,
+            trigger_tick=self._market.trigger_tick(command.symbol, command.trigger_by),
             position_lots=self._memory.ledger.position(command.symbol).lots,
             available_usdt=account.available_usdt,
             margin_usdt=margin + taker,
@@ -284,11 +246,11 @@ class SimulatedExchange:
         """Take what the book shows, then rest or end as the time in force says."""
         limit, is_market = order.price_ticks, order.price_ticks is None
         if limit is None:
-            limit = self._protection_tick(order)
+            limit = self._market.protection_tick(order)
         if order.reduce_only and not self._reducible_lots(order):
             self._end(order, "EC_ReduceOnly", "CancelByReduceOnly")
             return
-        offers = self.books.takeable(self._index(order.symbol), 1 - order.book_side, limit)
+        offers = self.books.takeable(self._market.index(order.symbol), 1 - order.book_side, limit)
         offered = sum(lots for _, lots in offers)
         if order.time_in_force is TimeInForce.POST_ONLY and offers:
             self._end(order, "EC_PostOnlyWillTakeLiquidity")
@@ -305,20 +267,20 @@ class SimulatedExchange:
             return
         self._join_queue(order)
         if not order.filled_lots:
-            self._tell(order, VenueOrderStatus.NEW)
+            self._reports.tell(order, VenueOrderStatus.NEW)
 
     def _take(self, order: SimOrder, offers: list[tuple[int, int]]) -> None:
         for tick, lots in offers:
             filled = min(lots, self._fillable_lots(order))
             if filled <= 0:
                 return
-            self.books.take(self._index(order.symbol), 1 - order.book_side, tick, filled)
+            self.books.take(self._market.index(order.symbol), 1 - order.book_side, tick, filled)
             self._fill(order, tick, filled, is_maker=False)
 
     def _join_queue(self, order: SimOrder) -> None:
         assert order.price_ticks is not None
         order.queue_ahead_lots = self.books.displayed(
-            self._index(order.symbol), order.book_side, order.price_ticks
+            self._market.index(order.symbol), order.book_side, order.price_ticks
         )
 
     # -- amending and cancelling --------------------------------------------------------------------
@@ -326,7 +288,7 @@ class SimulatedExchange:
     def _amend(self, command: AmendOrder) -> None:
         order = self._memory.orders.get(command.client_order_id)
         if order is None:
-            self._refuse(
+            self._reports.refuse(
                 command, VenueCode.ORDER_NOT_FOUND, "order not exists or too late to replace"
             )
             return
@@ -334,13 +296,13 @@ class SimulatedExchange:
         qty = order.qty_lots if command.qty_lots is None else command.qty_lots
         trigger = order.trigger_ticks if command.trigger_ticks is None else command.trigger_ticks
         if (price, qty, trigger) == (order.price_ticks, order.qty_lots, order.trigger_ticks):
-            self._refuse(command, VenueCode.PARAMETER, "The order remains unchanged")
+            self._reports.refuse(command, VenueCode.PARAMETER, "The order remains unchanged")
         elif qty <= order.filled_lots:
-            self._refuse(
+            self._reports.refuse(
                 command, VenueCode.QTY_NOT_ABOVE_FILLED, "new quantity not above the filled"
             )
         elif refusal := self._amend_refusal(order, price, qty, trigger):
-            self._refuse(command, refusal.code, refusal.reason)
+            self._reports.refuse(command, refusal.code, refusal.reason)
         else:
             self._apply_amend(order, price, qty, trigger)
 
@@ -348,7 +310,6 @@ class SimulatedExchange:
         self, order: SimOrder, price: int | None, qty: int, trigger: int | None
     ) -> Refusal | None:
         instrument = self._instruments[order.symbol]
-        current = self._trigger_price_1e9(order.symbol, order.trigger_by)
         probe = PlaceOrder(
             client_order_id=order.client_order_id, symbol=order.symbol, side=order.side,
             type=order.type, time_in_force=order.time_in_force, qty_lots=qty, decision_ts_ns=0,
@@ -358,9 +319,9 @@ class SimulatedExchange:
         return refusal_of(
             probe,
             instrument,
-            reference_tick=price or trigger or self._reference_tick(instrument),
-            trigger_tick=(current // self._tick_1e9[order.symbol])
-            if current and order.is_waiting_for_trigger
+            reference_tick=price or trigger or self._market.reference_tick(instrument),
+            trigger_tick=self._market.trigger_tick(order.symbol, order.trigger_by)
+            if order.is_waiting_for_trigger
             else None,
             position_lots=self._memory.ledger.position(order.symbol).lots,
             available_usdt=self.account().available_usdt,
@@ -373,7 +334,7 @@ class SimulatedExchange:
         loses_queue = price != order.price_ticks or qty > order.qty_lots
         order.price_ticks, order.qty_lots, order.trigger_ticks = price, qty, trigger
         if order.is_waiting_for_trigger or not loses_queue:
-            self._tell(order, self._live_status(order))
+            self._reports.tell(order, self._live_status(order))
             return
         self._memory.orders_made += 1
         order.arrival = self._memory.orders_made
@@ -381,7 +342,7 @@ class SimulatedExchange:
         revision, fills = order.revision, order.fills
         self._enter_book(order)
         if order.fills == fills and order.revision == revision:  # rested with fills from before
-            self._tell(order, self._live_status(order))
+            self._reports.tell(order, self._live_status(order))
 
     def _cancel(self, command: CancelOrder) -> None:
         waiting = self._memory.waiting.get(command.symbol, [])
@@ -392,7 +353,7 @@ class SimulatedExchange:
                 return
         order = self._memory.orders.get(command.client_order_id)
         if order is None:
-            self._refuse(
+            self._reports.refuse(
                 command, VenueCode.ORDER_NOT_FOUND, "order not exists or too late to cancel"
             )
             return
@@ -453,8 +414,8 @@ class SimulatedExchange:
 
     def _trigger_orders(self, symbol: str) -> None:
         for order in [o for o in self._of(symbol) if o.is_waiting_for_trigger]:
-            price = self._trigger_price_1e9(symbol, order.trigger_by)
-            trigger = self._trigger_1e9(order)
+            price = self._market.trigger_price_1e9(symbol, order.trigger_by)
+            trigger = self._market.trigger_1e9(order)
             if not price or order.client_order_id not in self._memory.orders:
                 continue
             if price >= trigger if order.triggers_on_rise else price <= trigger:
@@ -465,7 +426,7 @@ class SimulatedExchange:
         order.is_waiting_for_trigger = False
         if order.close_on_trigger and order.qty_lots == 0:
             order.qty_lots = abs(self._memory.ledger.position(order.symbol).lots)
-        self._tell(order, VenueOrderStatus.NEW)
+        self._reports.tell(order, VenueOrderStatus.NEW)
         self._enter_book(order)
 
     # -- fills and ends ---------------------------------------------------------------------------------
@@ -477,7 +438,7 @@ class SimulatedExchange:
         order.filled_lots += lots
         order.fills += 1
         self._memory.ledger.apply(order.symbol, order.side, tick, lots, fee)
-        self._out.append(
+        self._reports.add(
             OrderFilled(
                 exec_id=f"{order.exchange_order_id}-{order.fills}",
                 client_order_id=order.client_order_id,
@@ -490,14 +451,14 @@ class SimulatedExchange:
                 fee_usdt=fee,
                 is_maker=is_maker,
                 venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
+                deliver_at_ns=self._reports.heard_at_ns,
             )
         )
         if order.leaves_lots == 0:
             self._memory.orders.pop(order.client_order_id, None)
-            self._tell(order, VenueOrderStatus.FILLED)
+            self._reports.tell(order, VenueOrderStatus.FILLED)
         else:
-            self._tell(order, VenueOrderStatus.PARTIALLY_FILLED)
+            self._reports.tell(order, VenueOrderStatus.PARTIALLY_FILLED)
         self._drop_reduce_only(order.symbol)
 
     def _drop_reduce_only(self, symbol: str) -> None:
@@ -509,71 +470,13 @@ class SimulatedExchange:
     def _end(self, order: SimOrder, reason: str, cancel_type: str = "") -> None:
         self._memory.orders.pop(order.client_order_id, None)
         text = f"{reason} {cancel_type}".strip()
-        self._tell(order, VenueOrderStatus.CANCELED, reason=text)
-
-    def _reject(self, command: PlaceOrder, refusal: Refusal) -> None:
-        now = self._memory.now_ns
-        self._out.append(
-            OrderUpdated(
-                client_order_id=command.client_order_id,
-                exchange_order_id="",
-                symbol=command.symbol,
-                status=VenueOrderStatus.REJECTED,
-                revision=1,
-                qty_lots=command.qty_lots,
-                filled_lots=0,
-                venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
-                price_ticks=command.price_ticks,
-                trigger_ticks=command.trigger_ticks,
-                code=refusal.code,
-                reason=f"{refusal.code} {refusal.reason}",
-            )
-        )
-
-    def _refuse(self, command: AmendOrder | CancelOrder, code: int, reason: str) -> None:
-        now = self._memory.now_ns
-        self._out.append(
-            CommandRefused(
-                client_order_id=command.client_order_id,
-                symbol=command.symbol,
-                command="AMEND" if isinstance(command, AmendOrder) else "CANCEL",
-                code=code,
-                reason=f"{code} {reason}",
-                venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
-            )
-        )
-
-    def _tell(self, order: SimOrder, status: VenueOrderStatus, reason: str = "") -> None:
-        now = self._memory.now_ns
-        order.revision += 1
-        self._out.append(
-            OrderUpdated(
-                client_order_id=order.client_order_id,
-                exchange_order_id=order.exchange_order_id,
-                symbol=order.symbol,
-                status=status,
-                revision=order.revision,
-                qty_lots=order.qty_lots,
-                filled_lots=order.filled_lots,
-                venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
-                price_ticks=order.price_ticks,
-                trigger_ticks=order.trigger_ticks,
-                triggered=order.type.is_conditional and order.rests,
-                reason=reason,
-            )
-        )
+        self._reports.tell(order, VenueOrderStatus.CANCELED, reason=text)
 
     @staticmethod
     def _live_status(order: SimOrder) -> VenueOrderStatus:
         return VenueOrderStatus.PARTIALLY_FILLED if order.filled_lots else VenueOrderStatus.NEW
 
     # -- prices and limits ------------------------------------------------------------------------------
-
-    def _index(self, symbol: str) -> int:
-        return self._indices[symbol]
 
     def _of(self, symbol: str) -> list[SimOrder]:
         return [order for order in self._memory.orders.values() if order.symbol == symbol]
@@ -595,99 +498,16 @@ class SimulatedExchange:
             else order.leaves_lots
         )
 
-    def _reference_tick(self, instrument: Instrument) -> int:
-        """Last price, or the middle of the book, or 0 when nothing is known."""
-        index = self._index(instrument.symbol)
-        if last := int(self.books.facts[index, LAST_TICK]):
-            return last
-        bid, ask = self.books.best(index, BID), self.books.best(index, ASK)
-        return (bid + ask) // 2 if bid and ask else bid or ask or 0
-
-    def _protection_tick(self, order: SimOrder) -> int:
-        reference = self._reference_tick(self._instruments[order.symbol])
-        return reference + int(reference * self._config.sim_price_band_bps / 1e4) * order.side.sign
-
-    def _trigger_price_1e9(self, symbol: str, by: TriggerBy) -> int:
-        """Where a recording has no mark or index price, the last price stands in; 0 = unknown."""
-        facts = self.books.facts[self._index(symbol)]
-        if by is TriggerBy.MARK and facts[MARK_1E9]:
-            return int(facts[MARK_1E9])
-        if by is TriggerBy.INDEX and facts[INDEX_1E9]:
-            return int(facts[INDEX_1E9])
-        return int(facts[LAST_TICK]) * self._tick_1e9[symbol]
-
-    def _trigger_1e9(self, order: SimOrder) -> int:
-        return (order.trigger_ticks or 0) * self._tick_1e9[order.symbol]
-
-    def mark_usdt(self, symbol: str) -> Decimal:
-        """Mark price, or what stands in for it."""
-        price = self._trigger_price_1e9(symbol, TriggerBy.MARK)
-        instrument = self._instruments[symbol]
-        if price:
-            return Decimal(price).scaleb(-9)
-        return instrument.ticks_to_price(self._reference_tick(instrument))
-
     def _watch(self, symbol: str) -> None:
-        """Tell the kernel which prices of this symbol concern us."""
-        if symbol not in self._instruments:
-            return
-        index, orders = self._index(symbol), self._of(symbol)
-        self.books.watch_nothing(index)
-        if not orders and symbol not in self._memory.waiting:
-            return
-        row = self.books.watch[index]
-        hidden = any(o.rests and o.queue_ahead_lots is None for o in orders)
-        row[EVERY_BOOK] = int(hidden or symbol in self._memory.waiting)
-        for order in orders:
-            if order.is_waiting_for_trigger:
-                self._watch_trigger(index, order)
-            elif order.side is OrderSide.BUY:
-                row[BUY_TICK] = max(row[BUY_TICK], order.price_ticks or 0)
-            else:
-                row[SELL_TICK] = min(row[SELL_TICK], order.price_ticks or _FAR)
-
-    def _watch_trigger(self, index: int, order: SimOrder) -> None:
-        row, facts, trigger = (
-            self.books.watch[index],
-            self.books.facts[index],
-            order.trigger_ticks or 0,
-        )
-        rise, fall, value = LAST_RISE, LAST_FALL, trigger
-        if order.trigger_by is TriggerBy.MARK:
-            # The first mark price ever seen must wake us: until then the last price stands in.
-            rise, fall, value = MARK_RISE, MARK_FALL, self._trigger_1e9(order)
-        elif order.trigger_by is TriggerBy.INDEX:
-            rise, fall, value = INDEX_RISE, INDEX_FALL, self._trigger_1e9(order)
-        known = {MARK_RISE: MARK_1E9, INDEX_RISE: INDEX_1E9}.get(rise)
-        if known is not None and not facts[known]:
-            row[rise] = 1
-            rise, fall, value = LAST_RISE, LAST_FALL, trigger
-        if order.triggers_on_rise:
-            row[rise] = min(row[rise], value)
-        else:
-            row[fall] = max(row[fall], value)
+        if symbol in self._instruments:
+            self._market.watch(symbol, self._of(symbol), is_waiting=symbol in self._memory.waiting)
 
     # -- account and memory -------------------------------------------------------------------------------
 
     def account(self) -> SimulatedAccount:
-        memory, leverage = self._memory, Decimal(repr(self._config.sim_leverage))
-        positions = memory.ledger.positions
-        marks = {s: self.mark_usdt(s) for s, p in positions.items() if p.lots}
-        equity = memory.ledger.equity_usdt(self._instruments, marks)
-        locked = sum(
-            (
-                self._instruments[s].lots_to_qty(abs(positions[s].lots)) * mark
-                for s, mark in marks.items()
-            ),
-            Decimal(0),
-        )
-        for order in memory.orders.values():
-            if order.rests and not order.reduce_only and order.price_ticks is not None:
-                locked += self._instruments[order.symbol].notional(
-                    order.price_ticks, order.leaves_lots
-                )
-        return SimulatedAccount(
-            equity_usdt=equity, available_usdt=equity - locked / leverage, positions=positions
+        """The account as the venue would show it."""
+        return account_of(
+            self._memory, self._instruments, self.mark_usdt, self._config.sim_leverage
         )
 
     def open_orders(self) -> tuple[str, ...]:
@@ -699,43 +519,13 @@ class SimulatedExchange:
     def state(self, *, with_books: bool = True) -> bytes:
         """Everything, or everything but the books (small, for a write per step)."""
         books = self.books.state() if with_books else None
-        return msgspec.msgpack.encode(_Stored(memory=self._memory, books=books))
+        return msgspec.msgpack.encode(StoredVenue(memory=self._memory, books=books))
 
     def restore(self, state: bytes) -> None:
         """Inverse of `state`; a state without books leaves the books as they are."""
-        stored = msgspec.msgpack.decode(state, type=_Stored)
+        stored = msgspec.msgpack.decode(state, type=StoredVenue)
         self._memory = stored.memory
         if stored.books is not None and self.books.fits(stored.books):
             self.books.restore(stored.books)
         for symbol in self._instruments:
             self._watch(symbol)
-
-
-class Deliveries:
-    """Updates on their way back to us, by the time they arrive; equal times keep the venue's order."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, VenueUpdate]] = []
-        self._count = 0
-
-    def push(self, updates: list[VenueUpdate]) -> None:
-        for update in updates:
-            self._count += 1
-            heapq.heappush(self._heap, (update.deliver_at_ns, self._count, update))
-
-    @property
-    def next_at_ns(self) -> int | None:
-        return self._heap[0][0] if self._heap else None
-
-    def pop_due(self, now_ns: int) -> VenueUpdate | None:
-        """The next update that has arrived by `now_ns`; one at a time, so that none is ever in between."""
-        if self._heap and self._heap[0][0] <= now_ns:
-            return heapq.heappop(self._heap)[2]
-        return None
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode([update for _, _, update in sorted(self._heap)])
-
-    def restore(self, state: bytes) -> None:
-        self._heap, self._count = [], 0
-        self.push(msgspec.msgpack.decode(state, type=list[VenueUpdate]))
