@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from execution.domain.synthetic_compile import inner_kernel, kernel
 
 BID, ASK = 0, 1
 NO_BID, NO_ASK = -(1 << 60), 1 << 60
@@ -64,7 +65,7 @@ def empty_book(*, ring: int, capacity: int) -> Book:
     )
 
 
-@njit(cache=True)
+@kernel
 def add_order(book: Book, side: int, tick: int, lots: int) -> int:
     """Queue a resting order behind those at its price; return its slot, or -1 when the pool is full.
 
@@ -96,10 +97,10 @@ def add_order(book: Book, side: int, tick: int, lots: int) -> int:
     return int(order)
 
 
-@njit(cache=True)
+@kernel
 def remove_order(book: Book, order: int) -> None:
     """Take an order out, whatever is left of it, and find the next best price if it was the last there."""
-    side, tick = book.order_side[order], book.order_tick[order]
+    side, tick = np.int64(book.order_side[order]), book.order_tick[order]
     place = tick & (book.level_lots.shape[1] - 1)
     before, after = book.order_prev[order], book.order_next[order]
     if before < 0:
@@ -122,7 +123,7 @@ def remove_order(book: Book, order: int) -> None:
         book.best[side] = next_level(book, side, tick)
 
 
-@njit(cache=True)
+@inner_kernel
 def next_level(book: Book, side: int, tick: int) -> int:
     """The next price with orders behind `tick` on `side`; NO_BID or NO_ASK when there is none."""
     if book.side_orders[side] == 0:
@@ -136,7 +137,7 @@ def next_level(book: Book, side: int, tick: int) -> int:
     return NO_BID if side == BID else NO_ASK
 
 
-@njit(cache=True)
+@kernel
 def take_from_best(book: Book, side: int, lots: int) -> int:
     """Trade up to `lots` with the oldest orders at the best price of `side`; return the lots traded."""
     ring = book.level_lots.shape[1]
@@ -153,7 +154,7 @@ def take_from_best(book: Book, side: int, lots: int) -> int:
     return lots - left
 
 
-@njit(cache=True)
+@kernel
 def clear_level(book: Book, side: int, tick: int) -> None:
     """Cancel every order at one price."""
     place = tick & (book.level_lots.shape[1] - 1)
@@ -161,7 +162,7 @@ def clear_level(book: Book, side: int, tick: int) -> None:
         remove_order(book, book.level_head[side, place])
 
 
-@njit(cache=True)
+@kernel
 def drop_far_orders(book: Book, middle_tick: int, reach_ticks: int) -> None:
     """Cancel every order further than `reach_ticks` from `middle_tick`."""
     i = 0
@@ -173,7 +174,7 @@ def drop_far_orders(book: Book, middle_tick: int, reach_ticks: int) -> None:
             i += 1
 
 
-@njit(cache=True)
+@kernel
 def best_levels(
     book: Book, side: int, depth: int, ticks: NDArray[np.int64], lots: NDArray[np.int64]
 ) -> int:
@@ -191,7 +192,7 @@ def best_levels(
     return count
 
 
-@njit(cache=True)
+@inner_kernel
 def _next_within(book: Book, side: int, tick: int, ring: int) -> int:
     step = -1 if side == BID else 1
     first = book.best[side]

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from execution.domain.synthetic_book import (
@@ -27,6 +26,7 @@ from execution.domain.synthetic_book import (
     remove_order,
     take_from_best,
 )
+from execution.domain.synthetic_compile import inner_kernel, kernel
 from execution.domain.synthetic_profile import FlowRules
 
 STEP_NS = 10_000_000  # conditions, drift and the push grid move in steps of this length
@@ -80,7 +80,7 @@ def empty_tape(capacity: int) -> Tape:
     )
 
 
-@njit(cache=True)
+@inner_kernel
 def run_step(
     book: Book,
     state: NDArray[np.float64],
@@ -117,11 +117,12 @@ def run_step(
         elif draw < buy + sell + limit + cancel_now:
             _cancel(book, state, rules, rng, now_ns, tape)
         elif draw < buy + sell + limit + cancel_now + news:
-            jump = rng.laplace() * rules.news_scale_bps * condition[VOLATILITY]
+            jump = rng.standard_exponential() * rules.news_scale_bps * condition[VOLATILITY]
+            jump = jump if rng.random() < 0.5 else -jump
             _move_fair(book, state, rules, condition, rng, jump, now_ns, tape)
 
 
-@njit(cache=True)
+@inner_kernel
 def _intensities(
     book: Book, state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
@@ -134,7 +135,7 @@ def _intensities(
     return buy, sell, limit, cancel
 
 
-@njit(cache=True)
+@inner_kernel
 def _let_pass(
     state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64], span_s: float
 ) -> None:
@@ -156,7 +157,7 @@ def _let_pass(
     state[EXCITED_LIMIT] *= np.exp(-rules.limit_decay * span_s)
 
 
-@njit(cache=True)
+@inner_kernel
 def _move_slow_state(
     book: Book,
     state: NDArray[np.float64],
@@ -183,14 +184,14 @@ def _move_slow_state(
     _move_fair(book, state, rules, condition, rng, move, now_ns, tape)
 
 
-@njit(cache=True)
+@inner_kernel
 def _half_spread_ticks(
     state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64]
 ) -> float:
     return float(state[FAIR] * 1e-4 * rules.half_spread_bps * condition[SPREAD])
 
 
-@njit(cache=True)
+@inner_kernel
 def _move_fair(
     book: Book,
     state: NDArray[np.float64],
@@ -220,14 +221,14 @@ def _move_fair(
             _rest(book, state, rules, condition, rng, side, 0.0, now_ns, tape)
 
 
-@njit(cache=True)
+@inner_kernel
 def _touch_tick(state: NDArray[np.float64], half_ticks: float, side: int) -> int:
     if side == BID:
         return int(np.floor(state[FAIR] - half_ticks))
     return int(np.ceil(state[FAIR] + half_ticks))
 
 
-@njit(cache=True)
+@inner_kernel
 def _clear_stale(
     book: Book,
     state: NDArray[np.float64],
@@ -254,7 +255,7 @@ def _clear_stale(
         _mark_changed(tape, now_ns)
 
 
-@njit(cache=True)
+@inner_kernel
 def _excite(state: NDArray[np.float64], rules: FlowRules, side: int) -> None:
     own, other = (EXCITED_BUY, EXCITED_SELL) if side == BUY else (EXCITED_SELL, EXCITED_BUY)
     state[own] += rules.excite_self
@@ -262,7 +263,7 @@ def _excite(state: NDArray[np.float64], rules: FlowRules, side: int) -> None:
     state[EXCITED_LIMIT] += rules.limit_excite
 
 
-@njit(cache=True)
+@inner_kernel
 def _market_order(
     book: Book,
     state: NDArray[np.float64],
@@ -297,7 +298,7 @@ def _market_order(
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _limit_order(
     book: Book,
     state: NDArray[np.float64],
@@ -318,7 +319,7 @@ def _limit_order(
     _rest(book, state, rules, condition, rng, side, behind_bps, now_ns, tape)
 
 
-@njit(cache=True)
+@inner_kernel
 def _rest(
     book: Book,
     state: NDArray[np.float64],
@@ -347,7 +348,7 @@ def _rest(
     _mark_changed(tape, now_ns)
 
 
-@njit(cache=True)
+@inner_kernel
 def _cancel(
     book: Book,
     state: NDArray[np.float64],
@@ -370,13 +371,13 @@ def _cancel(
         _mark_changed(tape, now_ns)
 
 
-@njit(cache=True)
+@inner_kernel
 def _draw_lots(rng: np.random.Generator, log_median: float, sigma: float, factor: float) -> int:
     drawn = factor * np.exp(log_median + sigma * rng.standard_normal())
     return max(1, int(min(drawn, 1e12)))
 
 
-@njit(cache=True)
+@inner_kernel
 def _print_trade(tape: Tape, now_ns: int, side: int, tick: int, lots: int) -> None:
     place = tape.counts[TRADES]
     if lots <= 0 or place >= tape.tick.shape[0]:
@@ -389,13 +390,13 @@ def _print_trade(tape: Tape, now_ns: int, side: int, tick: int, lots: int) -> No
     tape.counts[TRADES] = place + 1
 
 
-@njit(cache=True)
+@inner_kernel
 def _mark_changed(tape: Tape, now_ns: int) -> None:
     tape.counts[CHANGED] = 1
     tape.counts[CHANGED_AT] = now_ns
 
 
-@njit(cache=True)
+@kernel
 def fill_book(
     book: Book,
     state: NDArray[np.float64],

@@ -6,10 +6,10 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from execution.domain.synthetic_book import Book
+from execution.domain.synthetic_compile import inner_kernel, kernel
 from execution.domain.synthetic_flow import (
     CHANGED,
     CHANGED_AT,
@@ -104,7 +104,7 @@ def empty_memory(start_tick: int, start_ns: int) -> Memory:
     )
 
 
-@njit(cache=True)
+@kernel
 def run_steps(
     book: Book,
     state: NDArray[np.float64],
@@ -146,7 +146,7 @@ def run_steps(
     return stop_step
 
 
-@njit(cache=True)
+@inner_kernel
 def _has_room(out: Outbox, tape: Tape) -> bool:
     rows_left = out.channel.shape[0] - out.counts[0]
     entries_left = out.side.shape[0] - out.counts[1]
@@ -155,7 +155,7 @@ def _has_room(out: Outbox, tape: Tape) -> bool:
     )
 
 
-@njit(cache=True)
+@inner_kernel
 def _close_row(
     out: Outbox, channel: int, sent_ns: int, matched_ns: int, taker: int, next_entry: int
 ) -> None:
@@ -170,7 +170,7 @@ def _close_row(
     out.counts[1] = next_entry
 
 
-@njit(cache=True)
+@inner_kernel
 def _send_trades(tape: Tape, memory: Memory, out: Outbox) -> None:
     for i in range(tape.counts[TRADES]):
         place = out.counts[1]
@@ -182,7 +182,7 @@ def _send_trades(tape: Tape, memory: Memory, out: Outbox) -> None:
         _close_row(out, 2000, tape.time_ns[i], tape.time_ns[i], tape.taker[i], place + 1)
 
 
-@njit(cache=True)
+@inner_kernel
 def _send_books(
     book: Book,
     tape: Tape,
@@ -208,7 +208,7 @@ def _send_books(
         _close_row(out, 2002, now_ns, now_ns, 0, out.counts[1])
 
 
-@njit(cache=True)
+@inner_kernel
 def _send_ticker(
     book: Book,
     state: NDArray[np.float64],
@@ -247,13 +247,13 @@ def _send_ticker(
         _close_row(out, 2001, now_ns, now_ns, 0, place)
 
 
-@njit(cache=True)
+@inner_kernel
 def _price_nano(ticks: float, rules: FlowRules) -> int:
     """A price off the tick grid, rounded to the symbol's decimals, in 1e-9 quote coin."""
     return int(ticks * rules.tick_size / rules.price_unit + 0.5) * int(rules.price_unit * 1e9 + 0.5)
 
 
-@njit(cache=True)
+@inner_kernel
 def _move_derived_prices(
     book: Book,
     state: NDArray[np.float64],

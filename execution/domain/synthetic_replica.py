@@ -6,7 +6,6 @@ One order stands for a whole level: a recording knows sizes by price, not who qu
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from execution.domain.synthetic_book import (
@@ -19,16 +18,17 @@ from execution.domain.synthetic_book import (
     clear_level,
     remove_order,
 )
+from execution.domain.synthetic_compile import inner_kernel, kernel
 
 
-@njit(cache=True)
+@kernel
 def clear_book(book: Book) -> None:
     """Remove every level."""
     while book.counts[1] > 0:
         remove_order(book, book.live[book.counts[1] - 1])
 
 
-@njit(cache=True)
+@kernel
 def apply_levels(
     book: Book, side: NDArray[np.uint8], tick: NDArray[np.int64], lot: NDArray[np.int64]
 ) -> None:
@@ -47,7 +47,7 @@ def apply_levels(
             add_order(book, side[i], tick[i], lot[i])
 
 
-@njit(cache=True)
+@kernel
 def trim_to_touch(book: Book, bid_tick: int, bid_lots: int, ask_tick: int, ask_lots: int) -> None:
     """A best bid and offer was told: whatever the book held better than them is gone."""
     while book.best[BID] > bid_tick:
@@ -62,13 +62,13 @@ def trim_to_touch(book: Book, bid_tick: int, bid_lots: int, ask_tick: int, ask_l
             add_order(book, side, tick, lots)
 
 
-@njit(cache=True)
+@inner_kernel
 def _holds(book: Book, side: int, tick: int) -> bool:
     order = book.level_head[side, tick & (book.level_lots.shape[1] - 1)]
     return bool(order >= 0 and book.order_tick[order] == tick)
 
 
-@njit(cache=True)
+@inner_kernel
 def _may_hold(book: Book, tick: int) -> bool:
     reach = book.level_lots.shape[1] // 2 - 1
     near_bid = book.best[BID] == NO_BID or abs(tick - book.best[BID]) < reach
@@ -76,7 +76,7 @@ def _may_hold(book: Book, tick: int) -> bool:
     return bool(near_bid and near_ask)
 
 
-@njit(cache=True)
+@inner_kernel
 def _make_room(book: Book, side: int, tick: int) -> None:
     """The newer level wins over older ones it would cross, and over one in the same place of the ring."""
     if side == BID:

@@ -90,6 +90,8 @@ class SyntheticSymbol:
             profile, named_generator(seed, f"{instrument.symbol} weather")
         )
         self._conditions: list[NDArray[np.float64]] = []
+        # Conditions and common jumps of the seconds run last; live, a second is run in many pieces.
+        self._prepared = ((-1, -1), np.zeros((0, 0)), np.zeros(0))
         self._tape = empty_tape(_TAPE_CAPACITY)
         self._funding_interval_ms = instrument.funding_interval_min * 60_000
         start_tick = round(profile.start_price / float(instrument.tick_size))
@@ -114,15 +116,20 @@ class SyntheticSymbol:
 
     def advance(self, first_step: int, stop_step: int, common: CommonFactor) -> int:
         """Run steps first..stop into `out`; return the next step: less than `stop_step` when it is full."""
-        first_second, last_second = first_step // STEPS_PER_S, (stop_step - 1) // STEPS_PER_S
-        seconds = range(first_second, last_second + 1)
+        seconds = (first_step // STEPS_PER_S, (stop_step - 1) // STEPS_PER_S)
+        if seconds != self._prepared[0]:
+            whole = range(seconds[0], seconds[1] + 1)
+            conditions = np.stack([self.condition(second) for second in whole])
+            jumps = np.concatenate([common.second(second) for second in whole])
+            self._prepared = (seconds, conditions, jumps)
+        _, conditions, jumps = self._prepared
         return int(
             run_steps(
                 self.book,
                 self.state,
                 self._rules,
-                np.stack([self.condition(s) for s in seconds]),
-                np.concatenate([common.second(s) for s in seconds]),
+                conditions,
+                jumps,
                 self._rng,
                 self._tape,
                 self.windows,

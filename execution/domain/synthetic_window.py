@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from execution.domain.synthetic_book import ASK, BID, Book, best_levels
+from execution.domain.synthetic_compile import inner_kernel, kernel
 
 DEPTHS = (1, 50, 200, 1000)
 
@@ -49,7 +49,7 @@ def empty_window(depth: int) -> Window:
     )
 
 
-@njit(cache=True)
+@kernel
 def update_window(
     book: Book,
     window: Window,
@@ -67,13 +67,14 @@ def update_window(
     for side in (BID, ASK):
         count = best_levels(book, side, depth, window.scratch_ticks, window.scratch_lots)
         place = _write_changes(window, side, count, side_out, tick_out, lot_out, place)
-        window.ticks[side, :count] = window.scratch_ticks[:count]
-        window.lots[side, :count] = window.scratch_lots[:count]
+        for level in range(count):
+            window.ticks[side, level] = window.scratch_ticks[level]
+            window.lots[side, level] = window.scratch_lots[level]
         window.sizes[side] = count
     return place
 
 
-@njit(cache=True)
+@inner_kernel
 def _write_changes(
     window: Window,
     side: int,

@@ -91,6 +91,10 @@ class PublicVenue:
             if not group:
                 groups.pop(key, None)
 
+    def subscriber_count(self, name: str) -> int:
+        """How many connections get the pushes of a topic."""
+        return len(self._subscribers.get(name, ()))
+
     def book(self, symbol: int, limit: int) -> dict[str, Any]:
         """REST `orderbook`: the book as the 1000-level topic pushed it last."""
         stream, board = self._books[symbol][1000], self.boards[symbol]
