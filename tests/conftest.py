@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ SHARED = Path(os.environ.get("SCALPER_SHARED_DATA", Path(__file__).parents[2] / 
 SHARED_MISSING = (
     f"no folder of recorded markets at {SHARED} (set SCALPER_SHARED_DATA to point at one)"
 )
+
+# A slow machine is not a failure of the property under test.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

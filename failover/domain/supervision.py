@@ -66,7 +66,8 @@ def _program(plan: SupervisionPlan, service: ServiceSpec) -> list[str]:
         f"stopwaitsecs={service.stop_wait_s}",
         "killasgroup=true",
         "redirect_stderr=true",
-        f"stdout_logfile={_literal(plan.log_dir / (service.name + '.log'))}",
+        # this one is expanded twice
+        f"stdout_logfile={_literal(_literal(plan.log_dir / (service.name + '.log')))}",
         f"stdout_logfile_maxbytes={plan.log_bytes}",
         f"stdout_logfile_backups={plan.log_backups}",
     ]
