@@ -108,7 +108,11 @@ class Tab:
         self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
 
     def wait(self, expression: str, within_s: float = STEP_S) -> None:
-        self.page.wait_for_function(expression, timeout=within_s * 1000)
+        """Until a JavaScript expression is true. (Playwright's own wait evaluates inside the page: CSP.)"""
+        deadline = time.monotonic() + within_s
+        while not self.page.evaluate(f"Boolean({expression})"):
+            assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {expression}"
+            self.page.wait_for_timeout(100)
 
 
 def _open_tab(browser: Browser, system: System, **options: Any) -> Tab:
