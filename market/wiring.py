@@ -69,7 +69,7 @@ def endpoints_of(settings: Any) -> Endpoints:
 def instrument_book(settings: Any) -> InstrumentBook:
     endpoints = endpoints_of(settings)
     return InstrumentBook(
-        lambda: fetch_instruments(endpoints.rest),
+        lambda: fetch_instruments(endpoints.rest, is_local=endpoints.is_local),
         DjangoInstrumentStore(settings.ENVIRONMENT.bybit_env),
         venue=f"{settings.ENVIRONMENT.bybit_env} at {endpoints.rest}",
     )

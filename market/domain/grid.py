@@ -16,6 +16,7 @@ MAX_UNITS = 1 << 50
 _REMEMBERED = 8192
 
 # Bounded digits: int() of a long text is quadratic, and no venue states a price in 40 digits.
+_POWERS = [10**n for n in range(64)]
 _PLAIN_NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII).fullmatch
 
 
@@ -57,10 +58,11 @@ class UnitGrid(dict[Any, int]):
             raise BadNumber(f"{text[:40]!r} is not a plain number")
         whole, fraction = match[1], match[2] or ""
         units: int
-        units, rest = divmod(
-            int(whole + fraction) * 10**self._unit_decimals,
-            self._unit_numerator * 10 ** len(fraction),
-        )
+        missing = self._unit_decimals - len(fraction)
+        if missing >= 0:
+            units, rest = divmod(int(whole + fraction) * _POWERS[missing], self._unit_numerator)
+        else:
+            units, rest = divmod(int(whole + fraction), self._unit_numerator * _POWERS[-missing])
         if rest:
             raise OffGrid(f"{text} is not a whole number of units")
         if not self._lowest <= units <= self._highest:
