@@ -16,6 +16,7 @@ from execution.domain.venue import (
     TimeInForce,
     TriggerBy,
     VenueCode,
+    VenueOrderStatus,
 )
 from market.domain.events import ASK, BID
 from market.domain.instruments import Instrument
@@ -61,6 +62,35 @@ class SimOrder(msgspec.Struct, kw_only=True):
     def priority(self) -> tuple[int, int]:
         """Price, then time."""
         return (-self.side.sign * (self.price_ticks or 0), self.arrival)
+
+    @property
+    def live_status(self) -> VenueOrderStatus:
+        return VenueOrderStatus.PARTIALLY_FILLED if self.filled_lots else VenueOrderStatus.NEW
+
+    def advance_queue(self, lots: int, *, hits_us: bool) -> int:
+        """Let `lots` trade at our price; returns how many reach us."""
+        if self.queue_ahead_lots is None or not hits_us:
+            return 0
+        ahead = self.queue_ahead_lots
+        self.queue_ahead_lots = max(ahead - lots, 0)
+        return max(lots - ahead, 0)
+
+    def as_command(self, price: int | None, qty: int, trigger: int | None) -> PlaceOrder:
+        """This order as if it were placed anew with other figures."""
+        return PlaceOrder(
+            client_order_id=self.client_order_id,
+            symbol=self.symbol,
+            side=self.side,
+            type=self.type,
+            time_in_force=self.time_in_force,
+            qty_lots=qty,
+            decision_ts_ns=0,
+            price_ticks=price,
+            trigger_ticks=trigger,
+            trigger_by=self.trigger_by,
+            reduce_only=self.reduce_only,
+            close_on_trigger=self.close_on_trigger,
+        )
 
 
 class PendingCommand(msgspec.Struct, kw_only=True):

@@ -68,10 +68,6 @@ class SimulatedExchange:
         """Displayed sizes of all symbols."""
         return self._market.books
 
-    def mark_usdt(self, symbol: str) -> Decimal:
-        """Mark price, or what stands in for it."""
-        return self._market.mark_usdt(symbol)
-
     # -- commands ---------------------------------------------------------------------------------
 
     def submit(self, command: VenueCommand) -> None:
@@ -190,7 +186,7 @@ class SimulatedExchange:
             # Nobody knows what a matching engine held meanwhile: the order waits for the next snapshot.
             self._memory.waiting.setdefault(command.symbol, []).append(command)
             return
-        if refusal := self._refusal(command, instrument):
+        if refusal := self._refusal(command, new_lots=command.qty_lots):
             self._reports.reject(command, refusal)
             return
         order = self._new_order(command)
@@ -201,22 +197,24 @@ class SimulatedExchange:
         else:
             self._enter_book(order)
 
-    def _refusal(self, command: PlaceOrder, instrument: Instrument) -> Refusal | None:
-        reference = (
-            command.price_ticks or command.trigger_ticks or self._market.reference_tick(instrument)
-        )
-        account = self.account()
-        margin = instrument.notional(reference, command.qty_lots) / Decimal(
-            repr(self._config.sim_leverage)
-        )
-        taker = fee_usdt(instrument, reference, command.qty_lots, self._config.taker_fee_bps)
+    def _refusal(
+        self, command: PlaceOrder, *, new_lots: int, asks_trigger: bool = True
+    ) -> Refusal | None:
+        """Why the venue would not take `command`; `new_lots` of it need margin."""
+        instrument, symbol = self._instruments[command.symbol], command.symbol
+        reference = command.price_ticks or command.trigger_ticks
+        reference = reference or self._market.reference_tick(instrument)
+        leverage = Decimal(repr(self._config.sim_leverage))
+        margin = instrument.notional(reference, new_lots) / leverage
+        taker = fee_usdt(instrument, reference, new_lots, self._config.taker_fee_bps)
+        trigger = self._market.trigger_tick(symbol, command.trigger_by) if asks_trigger else None
         return refusal_of(
             command,
             instrument,
             reference_tick=reference,
-            trigger_tick=self._market.trigger_tick(command.symbol, command.trigger_by),
-            position_lots=self._memory.ledger.position(command.symbol).lots,
-            available_usdt=account.available_usdt,
+            trigger_tick=trigger,
+            position_lots=self._memory.ledger.position(symbol).lots,
+            available_usdt=self.account().available_usdt,
             margin_usdt=margin + taker,
         )
 
@@ -301,32 +299,14 @@ class SimulatedExchange:
             self._reports.refuse(
                 command, VenueCode.QTY_NOT_ABOVE_FILLED, "new quantity not above the filled"
             )
-        elif refusal := self._amend_refusal(order, price, qty, trigger):
+        elif refusal := self._refusal(
+            order.as_command(price, qty, trigger),
+            new_lots=max(qty - order.qty_lots, 0),
+            asks_trigger=order.is_waiting_for_trigger,
+        ):
             self._reports.refuse(command, refusal.code, refusal.reason)
         else:
             self._apply_amend(order, price, qty, trigger)
-
-    def _amend_refusal(
-        self, order: SimOrder, price: int | None, qty: int, trigger: int | None
-    ) -> Refusal | None:
-        instrument = self._instruments[order.symbol]
-        probe = PlaceOrder(
-            client_order_id=order.client_order_id, symbol=order.symbol, side=order.side,
-            type=order.type, time_in_force=order.time_in_force, qty_lots=qty, decision_ts_ns=0,
-            price_ticks=price, trigger_ticks=trigger, trigger_by=order.trigger_by,
-            reduce_only=order.reduce_only, close_on_trigger=order.close_on_trigger,
-        )  # fmt: skip
-        return refusal_of(
-            probe,
-            instrument,
-            reference_tick=price or trigger or self._market.reference_tick(instrument),
-            trigger_tick=self._market.trigger_tick(order.symbol, order.trigger_by)
-            if order.is_waiting_for_trigger
-            else None,
-            position_lots=self._memory.ledger.position(order.symbol).lots,
-            available_usdt=self.account().available_usdt,
-            margin_usdt=Decimal(0),
-        )
 
     def _apply_amend(
         self, order: SimOrder, price: int | None, qty: int, trigger: int | None
@@ -334,7 +314,7 @@ class SimulatedExchange:
         loses_queue = price != order.price_ticks or qty > order.qty_lots
         order.price_ticks, order.qty_lots, order.trigger_ticks = price, qty, trigger
         if order.is_waiting_for_trigger or not loses_queue:
-            self._reports.tell(order, self._live_status(order))
+            self._reports.tell(order, order.live_status)
             return
         self._memory.orders_made += 1
         order.arrival = self._memory.orders_made
@@ -342,7 +322,7 @@ class SimulatedExchange:
         revision, fills = order.revision, order.fills
         self._enter_book(order)
         if order.fills == fills and order.revision == revision:  # rested with fills from before
-            self._reports.tell(order, self._live_status(order))
+            self._reports.tell(order, order.live_status)
 
     def _cancel(self, command: CancelOrder) -> None:
         waiting = self._memory.waiting.get(command.symbol, [])
@@ -382,19 +362,11 @@ class SimulatedExchange:
             if through < 0:
                 continue
             hits_us = (taker == SELL) == (order.side is OrderSide.BUY)
-            available = lots if through > 0 else self._advance_queue(order, lots, hits_us)
+            available = lots if through > 0 else order.advance_queue(lots, hits_us=hits_us)
             filled = min(available, lots, self._fillable_lots(order))
             if filled > 0:
                 lots -= filled
                 self._fill(order, order.price_ticks, filled, is_maker=True)
-
-    @staticmethod
-    def _advance_queue(order: SimOrder, lots: int, hits_us: bool) -> int:
-        if order.queue_ahead_lots is None or not hits_us:
-            return 0
-        ahead = order.queue_ahead_lots
-        order.queue_ahead_lots = max(ahead - lots, 0)
-        return max(lots - ahead, 0)
 
     def _on_book(self, symbol: str, index: int) -> None:
         if self.books.is_trusted(index) and symbol in self._memory.waiting:
@@ -472,10 +444,6 @@ class SimulatedExchange:
         text = f"{reason} {cancel_type}".strip()
         self._reports.tell(order, VenueOrderStatus.CANCELED, reason=text)
 
-    @staticmethod
-    def _live_status(order: SimOrder) -> VenueOrderStatus:
-        return VenueOrderStatus.PARTIALLY_FILLED if order.filled_lots else VenueOrderStatus.NEW
-
     # -- prices and limits ------------------------------------------------------------------------------
 
     def _of(self, symbol: str) -> list[SimOrder]:
@@ -507,7 +475,7 @@ class SimulatedExchange:
     def account(self) -> SimulatedAccount:
         """The account as the venue would show it."""
         return account_of(
-            self._memory, self._instruments, self.mark_usdt, self._config.sim_leverage
+            self._memory, self._instruments, self._market.mark_usdt, self._config.sim_leverage
         )
 
     def open_orders(self) -> tuple[str, ...]:

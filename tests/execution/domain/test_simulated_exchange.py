@@ -551,7 +551,7 @@ def test_money_balances_to_the_last_unit_and_no_order_fills_more_than_its_size(s
                 update.status == "REJECTED"
             )
 
-    value = instrument.lots_to_qty(position) * exchange.mark_usdt("BTCUSDT")
+    value = instrument.lots_to_qty(position) * exchange._market.mark_usdt("BTCUSDT")
     account = exchange.account()
     held = account.positions["BTCUSDT"].lots if "BTCUSDT" in account.positions else 0
 
