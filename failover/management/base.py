@@ -53,7 +53,7 @@ class ServiceCommand(ProvenCommand):
         configure_logging(
             self.service, level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
         )
-        sys.exit(run_service(self.service, self._starter(options), heartbeat=self._beat))
+        run_service(self.service, self._starter(options), heartbeat=self._beat)
 
     def _starter(self, options: dict[str, Any]) -> Start:
         async def start(context: ServiceContext) -> None:
