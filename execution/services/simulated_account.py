@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 FEED_QUIET_NS = 100_000_000
 _UNWRITABLE = "ORDER_LOG_UNWRITABLE"
+News = ExecutionEvent | ExecutionSnapshot | RecordRow
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -60,6 +61,7 @@ class SimulatedAccount:
     _last_market_ns: int = 0
     _observe_until: str = ""
     _backlog: list[LogLine] = field(default_factory=list)
+    _unpublished: list[News] = field(default_factory=list)
     _checkpointed: int = -1
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class SimulatedAccount:
             return
         self._observe_until = ""
         self.desk.on_market(chunk)
-        self._publish(self.desk.deliver(now_ns))
+        self._publish_steps(self.desk.deliver(now_ns))
 
     def on_market_gap(self) -> None:
         """Raw messages are missing: the venue takes the next snapshots."""
@@ -136,22 +138,22 @@ class SimulatedAccount:
 
     def on_frames(self, frames: Frames, now_ns: int) -> None:
         self._now_ns = now_ns
-        self._publish(self.desk.on_quotes(frames))
+        self._publish_steps(self.desk.on_quotes(frames))
 
     def on_request(self, request: OrderRequest | RepriceHint, entry: Entry, now_ns: int) -> None:
         self._arrived(entry, now_ns)
-        self._publish(self.desk.on_request(request, now_ns, entry.entry_id))
+        self._publish_steps(self.desk.on_request(request, now_ns, entry.entry_id))
 
     def on_operator(self, command: OperatorCommand, entry: Entry, now_ns: int) -> None:
         self._arrived(entry, now_ns)
-        self._publish(self.desk.on_operator(command, now_ns))
+        self._publish_steps(self.desk.on_operator(command, now_ns))
 
     def on_timer(self, now_ns: int) -> None:
         """Every few ms of wall clock."""
         self._now_ns = now_ns
         is_quiet = now_ns - self._last_market_ns >= FEED_QUIET_NS
         venue_time_ns = now_ns - FEED_QUIET_NS if is_quiet and not self._observe_until else 0
-        self._publish(self.desk.on_timer(now_ns, venue_time_ns))
+        self._publish_steps(self.desk.on_timer(now_ns, venue_time_ns))
         if self._backlog:
             self._retry_backlog(now_ns)
 
@@ -202,11 +204,13 @@ class SimulatedAccount:
         self._number += 1
         commit = self._commit(with_books=False)
         commit.lines, commit.commands = lines, commands
-        commit.news = [
+        # One input may make several steps before its news go out: each commit carries all of it.
+        self._unpublished += [
             output
             for output in outputs
             if isinstance(output, ExecutionEvent | ExecutionSnapshot | RecordRow)
         ]
+        commit.news = list(self._unpublished)
         try:
             self.sinks.commits.append(commit)
             self.sinks.order_log.append([*self._backlog, *lines], self._now_ns)
@@ -232,6 +236,11 @@ class SimulatedAccount:
         self._publish(self.core.clear_safe_mode(_UNWRITABLE, now_ns))
 
     # -- news -----------------------------------------------------------------------------------------------
+
+    def _publish_steps(self, outputs: Sequence[ExecutionOutput]) -> None:
+        """Publish what the steps of one input brought; from here on no restart need bring it again."""
+        self._publish(outputs)
+        self._unpublished.clear()
 
     def _publish(
         self, outputs: Sequence[ExecutionOutput], trades_on_disk: frozenset[str] = frozenset()
