@@ -9,7 +9,7 @@ from market.domain.book import key_of, side_block
 from market.domain.events import BUY
 from market.domain.features_book import CREDIT_LIFE_NS
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
-from market.domain.kernel_jit import at, hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit, whole
 from market.domain.kernel_state import (
     BUCKETS,
     CREDIT_KEY,
@@ -112,7 +112,7 @@ def bucket_lots(state: Record, now: int) -> int:
     """Size of the VPIN bucket that opens now: a 200th of the volume of a day at the rate so far."""
     span = max(now - state.first_trade_ts, MIN_VOLUME_SPAN_NS)
     daily = state.day_lots * LN2 / (1.0 - decay(span, float(DAY_NS)))
-    return max(1, np.int64(min(daily / BUCKETS_PER_DAY, float(MAX_LOT))))
+    return max(1, whole(min(daily / BUCKETS_PER_DAY, float(MAX_LOT))))
 
 
 @hot_jit

@@ -6,14 +6,34 @@ what IEEE 754 says: no input may raise in the middle of a chunk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numpy as np
 from numba import njit
 
-kernel_jit = njit(_nrt=False, error_model="numpy")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# For what runs at every message: an array argument is seven machine words, and passing a dozen of them
-# to a function that is not inlined costs more than the work inside.
-hot_jit = njit(_nrt=False, error_model="numpy", forceinline=True)
+_OPTIONS: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 
 # Index of a place known to be inside: an unsigned one spares the check for counting from the end.
 at = np.uint64
+
+
+def kernel_jit(function: _Function) -> _Function:
+    return cast("_Function", njit(**_OPTIONS)(function))
+
+
+def hot_jit(function: _Function) -> _Function:
+    """For what runs at every message.
+
+    An array argument is seven machine words, and passing a dozen of them to a function that is not
+    inlined costs more than the work inside.
+    """
+    return cast("_Function", njit(forceinline=True, **_OPTIONS)(function))
+
+
+@hot_jit
+def whole(value: Any) -> Any:
+    """`value` as a signed 64-bit integer: beside an unsigned one numba would turn to floats."""
+    return np.int64(value)

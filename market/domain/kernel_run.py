@@ -27,7 +27,7 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
-from market.domain.kernel_jit import at, hot_jit, kernel_jit
+from market.domain.kernel_jit import at, hot_jit, kernel_jit, whole
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -259,7 +259,7 @@ def take_message(
 ) -> int:
     """Consume message i; returns the frames in `out` after it."""
     kinds, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot = columns
-    s = np.int64(symbol[at(i)])
+    s = whole(symbol[at(i)])
     if s >= symbols.size:
         run.unknown_symbol += 1
         return made
@@ -337,10 +337,10 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
     """The two entries; their closure over the digest makes it part of the cache's key."""
 
     @njit(cache=True, error_model="numpy")
-    def consume(
+    def consume(  # type: ignore[no-untyped-def]
         kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot,
         runs, symbols, rules, cells, rings, out, start, stop, stop_at_frame,
-    ):  # type: ignore[no-untyped-def] # fmt: skip
+    ):  # fmt: skip
         assert source_digest >= 0
         columns = (kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot)
         return consume_messages(

@@ -51,20 +51,25 @@ def measured(
 
 
 def table(results: Sequence[Result]) -> str:
-    lines = [
-        f"{'benchmark':<44}{'value':>14} {'unit':<12}{'peer':<22}{'peer value':>14}"
-        + f"{'ratio':>8}{'runs':>6}{'spread':>8}"
-    ]
+    head = ("benchmark", "value", "unit", "peer", "peer value", "ratio", "runs", "spread")
+    lines = [_row(*head)]
     for r in results:
         peer_value = f"{r.peer_value:,.4g}" if r.peer_value is not None else "-"
         ratio = f"{r.ratio:.2f}" if r.ratio is not None else "-"
         lines.append(
-            f"{r.name:<44}{r.value:>14,.4g} {r.unit:<12}{r.peer or '-':<22}{peer_value:>14}"
-            + f"{ratio:>8}{r.runs:>6}{r.spread:>8.0%}"
-        )
+            _row(
+                r.name, f"{r.value:,.4g}", r.unit, r.peer or "-", peer_value, ratio,
+                str(r.runs), f"{r.spread:.0%}",
+            )
+        )  # fmt: skip
         if r.note:
             lines.append(f"    {r.note}")
     return "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    name, value, unit, peer, *figures = cells
+    return f"{name:<44}{value:>14} {unit:<12}{peer:<22}" + "".join(f"{f:>12}" for f in figures)
 
 
 def write_latest(results: Sequence[Result], path: Path = LATEST) -> None:
