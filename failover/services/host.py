@@ -139,7 +139,8 @@ def run_service(name: str, start: Start, *, heartbeat: HeartbeatSink | None = No
     """Run a service until a signal, a crash or the end of its work, then end the process.
 
     The exit code is 0 after a clean stop, `EXIT_CRASHED` after a crash or a drain that had to be cut.
-    A second signal ends the process at once. Under `run_all` the process also ends when run_all does, however that ends.
+    A second signal ends the process at once. Under `run_all` it also ends when run_all does, however that
+    ends.
     Logging must be configured before. It owns the process: signals, and a time limit on its end.
     """
     if not die_with_supervisor():
