@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from monitoring import api, views
@@ -15,6 +17,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/<str:client_order_id>/", views.order, name="order"),
     path("trades/", views.trades, name="trades"),
     path("trades/<int:pk>/", views.trade, name="trade"),
+    # Browsers ask for it on pages that name no icon, such as the API's.
+    path("favicon.ico", RedirectView.as_view(url=static("dashboard/icon.svg"))),
     path("healthz", views.healthz, name="healthz"),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),

@@ -268,6 +268,7 @@ UNFOLD = {
     "SITE_TITLE": "AI Scalper",
     "SITE_HEADER": "AI Scalper",
     "SITE_SYMBOL": "candlestick_chart",
+    "SITE_URL": "/",  # "view site" leads back to the dashboard
 }
 
 # Services configure structured logging themselves (failover.services.logs); this is for commands.
