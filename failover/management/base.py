@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from failover.adapters.bus import connect_bus
 from failover.adapters.heartbeats import write_heartbeat
 from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, Start, run_service
+from failover.services.host import ServiceContext, Start, end_process, run_service
 from failover.services.logs import configure_logging, secrets_of
 
 
@@ -53,7 +53,7 @@ class ServiceCommand(ProvenCommand):
         configure_logging(
             self.service, level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
         )
-        run_service(self.service, self._starter(options), heartbeat=self._beat)
+        end_process(run_service(self.service, self._starter(options), heartbeat=self._beat))
 
     def _starter(self, options: dict[str, Any]) -> Start:
         async def start(context: ServiceContext) -> None:

@@ -5,7 +5,7 @@
         context.on_drain(feed.close)                  # closed last to first, after the tasks ended
         context.spawn(feed.run(context.stopping), name="feed")
 
-    run_service("market", start, heartbeat=...)       # ends the process
+    code = run_service("market", start, heartbeat=...)       # then end_process(code)
 
 `start` sets things up and returns (or runs until `context.stopping` is set; both are fine). A stop request
 sets `context.stopping`: tasks end by themselves, those still running after `DRAIN_S` are cancelled. A task
@@ -135,21 +135,21 @@ class ServiceContext:
             self.fail(error, task=task.get_name())
 
 
-def run_service(name: str, start: Start, *, heartbeat: HeartbeatSink | None = None) -> NoReturn:
-    """Run a service until a signal, a crash or the end of its work, then end the process.
+def run_service(name: str, start: Start, *, heartbeat: HeartbeatSink | None = None) -> int:
+    """Run a service until a signal, a crash or the end of its work; returns the exit code.
 
-    The exit code is 0 after a clean stop, `EXIT_CRASHED` after a crash or a drain that had to be cut.
+    It is 0 after a clean stop, `EXIT_CRASHED` after a crash or a drain that had to be cut.
     A second signal ends the process at once. Under `run_all` it also ends when run_all does, however that
-    ends.
+    ends. Give the code to `end_process`.
     Logging must be configured before. It owns the process: signals, and a time limit on its end.
     """
     if not die_with_supervisor():
         logger.error("supervisor_gone")
-        _exit(EXIT_CRASHED)
-    _exit(uvloop.run(_host(name, start, heartbeat)))
+        return EXIT_CRASHED
+    return uvloop.run(_host(name, start, heartbeat))
 
 
-def _exit(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End at once: all is closed, and tearing down an interpreter full of compiled code takes seconds."""
     logging.shutdown()
     sys.stdout.flush()
@@ -275,7 +275,7 @@ def _exit_by_force_after(seconds: float) -> None:
 
 def _exit_by_force() -> None:
     logger.error("drain_timed_out")
-    _exit(EXIT_CRASHED)
+    end_process(EXIT_CRASHED)
 
 
 def _unhandled(context: ServiceContext, details: dict[str, Any]) -> None:
