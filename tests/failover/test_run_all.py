@@ -163,6 +163,7 @@ def test_run_all_from_the_first_start_to_ctrl_c_and_again(
     (line,) = intruder.lines
     assert f"run_all already runs on {first.data_dir} (pid {first.popen.pid})" in line
     assert is_up(first)
+    assert list(first.data_dir.glob("run/valkey.sock")), "the bus of the first is cut off"
 
     assert first.end(signal.SIGINT) == 0, first.lines
     assert first.lines[-1] == "Stopped"

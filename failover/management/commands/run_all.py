@@ -37,8 +37,6 @@ class Command(ProvenCommand):
             raise CommandError(
                 f"run_all already runs on {settings.DATA_DIR} (pid {error}): stop it first, or set DATA_DIR"
             ) from error
-        finally:
-            settings.VALKEY_SOCKET.unlink(missing_ok=True)
 
     def _run(self, services: dict[str, tuple[int, str]]) -> None:
         self._require_ports(services)
@@ -52,7 +50,13 @@ class Command(ProvenCommand):
         self._say(f"Starting {', '.join(each.name for each in plan.services)}")
         environment = settings.ENVIRONMENT
         page = ReadyWatch(environment.web_host, environment.web_port, "/healthz", self._ready)
-        supervise(plan, say=self._say, on_turn=page.check if "dashboard" in services else _nothing)
+        try:
+            supervise(
+                plan, say=self._say, on_turn=page.check if "dashboard" in services else _nothing
+            )
+        finally:
+            # Only what this run started: a refused second run must not cut the first one's bus.
+            settings.VALKEY_SOCKET.unlink(missing_ok=True)
         self._say("Stopped")
 
     def _chosen(self, only: str) -> dict[str, tuple[int, str]]:

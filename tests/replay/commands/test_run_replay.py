@@ -188,7 +188,7 @@ def test_an_invalid_config_is_refused_with_all_reasons(recording: Path, tmp_path
     path = tmp_path / "bad.json"
     path.write_text('{"risk": {"leverage": 0}, "strategy": {"armFrames": "x"}}')
 
-    with pytest.raises(CommandError, match=r"strategy: .*risk: "):
+    with pytest.raises(CommandError, match=r"risk\.leverage: .*strategy\.armFrames: "):
         replayed(recording, "--config", path, "--no-save")
 
 
