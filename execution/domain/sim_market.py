@@ -73,6 +73,16 @@ class SimMarket:
     def trigger_1e9(self, order: SimOrder) -> int:
         return (order.trigger_ticks or 0) * self._tick_1e9[order.symbol]
 
+    def has_reached_trigger(self, order: SimOrder) -> bool:
+        """Whether the price that triggers `order` stands at or beyond its trigger."""
+        price, trigger = (
+            self.trigger_price_1e9(order.symbol, order.trigger_by),
+            self.trigger_1e9(order),
+        )
+        if not price:
+            return False
+        return price >= trigger if order.triggers_on_rise else price <= trigger
+
     def mark_usdt(self, symbol: str) -> Decimal:
         """Mark price, or what stands in for it."""
         price = self.trigger_price_1e9(symbol, TriggerBy.MARK)
@@ -110,7 +120,9 @@ class SimMarket:
             return
         row = self.books.watch[index]
         row[EVERY_BOOK] = int(
-            is_waiting or any(o.rests and o.queue_ahead_lots is None for o in orders)
+            is_waiting
+            or any(o.trigger_is_reached for o in orders)
+            or any(o.rests and o.queue_ahead_lots is None for o in orders)
         )
         for order in orders:
             if order.is_waiting_for_trigger:

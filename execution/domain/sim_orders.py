@@ -40,6 +40,7 @@ class SimOrder(msgspec.Struct, kw_only=True):
     reduce_only: bool
     close_on_trigger: bool
     is_waiting_for_trigger: bool
+    trigger_is_reached: bool = False  # waits for a trusted book to take from
     queue_ahead_lots: int | None = None
     filled_lots: int = 0
     fills: int = 0

@@ -369,9 +369,10 @@ class SimulatedExchange:
                 self._fill(order, order.price_ticks, filled, is_maker=True)
 
     def _on_book(self, symbol: str, index: int) -> None:
-        if self.books.is_trusted(index) and symbol in self._memory.waiting:
-            for command in self._memory.waiting.pop(symbol):
-                self._place(command)
+        if not self.books.is_trusted(index):
+            return  # what an old book and a new change look like together never stood anywhere
+        for command in self._memory.waiting.pop(symbol, ()):
+            self._place(command)
         for order in in_priority(self._resting(symbol)):
             assert order.price_ticks is not None
             if order.queue_ahead_lots is None:
@@ -385,12 +386,12 @@ class SimulatedExchange:
                 self._fill(order, order.price_ticks, filled, is_maker=True)
 
     def _trigger_orders(self, symbol: str) -> None:
+        """A trigger reached while the book is not to be trusted is remembered until its snapshot."""
+        is_trusted = self.books.is_trusted(self._market.index(symbol))
         for order in [o for o in self._of(symbol) if o.is_waiting_for_trigger]:
-            price = self._market.trigger_price_1e9(symbol, order.trigger_by)
-            trigger = self._market.trigger_1e9(order)
-            if not price or order.client_order_id not in self._memory.orders:
-                continue
-            if price >= trigger if order.triggers_on_rise else price <= trigger:
+            order.trigger_is_reached |= self._market.has_reached_trigger(order)
+            is_alive = order.client_order_id in self._memory.orders
+            if order.trigger_is_reached and is_trusted and is_alive:
                 self._trigger(order)
 
     def _trigger(self, order: SimOrder) -> None:

@@ -224,6 +224,42 @@ def test_nothing_is_matched_while_the_book_is_not_to_be_trusted(venue: Venue) ->
     assert venue.fills(order) == [(10_051, 5)]
 
 
+def test_a_stop_triggered_without_a_trusted_book_takes_from_the_next_snapshot(venue: Venue) -> None:
+    venue.place("BUY", 5)
+    venue.settle()
+    stop = venue.place(
+        "SELL", 5, type=OrderType.STOP_MARKET, trigger_ticks=9_990,
+        trigger_by=TriggerBy.MARK, reduce_only=True, close_on_trigger=True,
+    )  # fmt: skip
+    venue.mark(10_000)
+    venue.settle()
+    venue.feed(EventKind.FEED_GAP, [])
+
+    venue.mark(9_980)
+    venue.mark(10_000)  # the price coming back does not undo it
+    venue.level(BID, 9_999, 7)
+    assert venue.fills(stop) == []
+
+    venue.snapshot(bid=9_900)
+
+    assert venue.fills(stop) == [(9_900, 5)]
+    assert venue.position == 0
+
+
+def test_a_change_to_an_untrusted_book_fills_no_resting_order(venue: Venue) -> None:
+    order = venue.place("BUY", 5, 9_998)
+    venue.settle()
+    venue.trade(SELL, 10_000, 1)
+    venue.feed(EventKind.FEED_GAP, [])
+
+    venue.level(ASK, 9_998, 9)
+    assert venue.fills(order) == []
+
+    venue.snapshot(bid=9_990)
+
+    assert venue.fills(order) == [(9_998, 5)]
+
+
 # -- resting -----------------------------------------------------------------------------------------
 
 
