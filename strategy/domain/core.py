@@ -399,5 +399,7 @@ class StrategyCore:
                 cost_bps=view.cost_bps,
                 contributions=dict(zip(SCORE_FEATURES, view.contributions, strict=True)),
                 blocked_reasons=tuple(dict.fromkeys((*blocked, *stops, *track.refusals))),
+                regime=track.regime.regime.value,
+                regime_reason=track.regime.reason,
             )
         )

@@ -167,6 +167,8 @@ class ScoreUpdate(_Message, frozen=True, kw_only=True):
     cost_bps: float
     contributions: dict[str, float]
     blocked_reasons: tuple[str, ...]
+    regime: str = ""  # of the symbol, with why; empty = not said
+    regime_reason: str = ""
 
 
 class RiskFlags(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
