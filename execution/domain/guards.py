@@ -150,8 +150,9 @@ def _lots_within_notional(
     if not price:
         return order.qty_lots
     lot_usdt = float(instrument.notional(price, 1))
-    most = min(int(config.max_notional_usdt / lot_usdt), instrument.qty_to_lots(instrument.max_qty))
-    return min(order.qty_lots, most)
+    # What was entered at rest must be closable by one market order.
+    largest = instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
+    return min(order.qty_lots, int(config.max_notional_usdt / lot_usdt), largest)
 
 
 def _size_reasons(

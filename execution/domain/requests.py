@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from execution.domain.guards import GuardContext, GuardedOrder, SafetyResult, validate_order_request
 from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState
@@ -47,6 +49,9 @@ class RequestDesk:
         plan, instrument = request.plan, self._work.instruments.get(request.symbol)
         if instrument is None or plan is None or plan.symbol != request.symbol:
             self._refuse_request(request, ("UNKNOWN_SYMBOL" if not instrument else "NO_PLAN",), now)
+            return
+        if plan.dca_levels:  # run without them it would be another trade than the one that was judged
+            self._refuse_request(request, ("DCA_NOT_SUPPORTED",), now)
             return
         result = self._guard(request, now)
         if not result.ok:
@@ -124,7 +129,12 @@ class RequestDesk:
             order = self._refused_order(request, leg, text, now)
             self._work.log("RESULT", order, now)
             self._work.news.append(RecordRow(self._work.order_row(order, now)))
-        self._work.news.append(event)
+        # Phase 10 knows two words for this: §8.2 the rejection, which moves the symbol, and §5 the error,
+        # which is for whoever watches; `status` tells it from an error that stops the symbol.
+        self._work.news += [
+            event,
+            msgspec.structs.replace(event, type=EventType.EXECUTION_ERROR),
+        ]
 
     def _refused_order(self, request: OrderRequest, leg: str, text: str, now: int) -> Order:
         plan = request.plan

@@ -91,6 +91,8 @@ class ExecutionNews:
             for each in tracks.values():
                 self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
             return
+        if event.type is EventType.EXECUTION_ERROR and event.status == "REJECTED":
+            return  # a refused request: its rejection has moved the symbol already
         if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
             return  # execution's own business: stop and take-profits of a position it manages
         track = tracks.get(event.symbol)

@@ -20,7 +20,7 @@ from execution.domain.trade import Quote
 from execution.domain.venue import PlaceOrder
 from market.domain.frames import BookState
 from strategy.domain.config import RiskConfig
-from strategy.domain.messages import RiskFlags, Side
+from strategy.domain.messages import DcaLevel, RiskFlags, Side
 
 MS = 1_000_000
 
@@ -50,7 +50,8 @@ def test_phase_10_test_2_spread_too_wide(world: Any) -> None:
 
     row = world.rows("ORDER")[-1]
     assert (row["status"], row["lastError"]) == ("REJECTED", "SPREAD_TOO_WIDE")
-    assert world.event_types() == ["EXECUTION_ORDER_REJECTED"]
+    assert world.event_types() == ["EXECUTION_ORDER_REJECTED", "EXECUTION_ERROR"]
+    assert {event.status for event in world.events()} == {"REJECTED"}
     assert world.core.trades == {}
     assert world.venue.open_orders() == ()
 
@@ -181,7 +182,8 @@ def test_a_request_for_an_unknown_symbol_is_answered_and_changes_nothing(
 ) -> None:
     world.ask(action, symbol="DOGEUSDT", plan=None if action != "OPEN" else world.plan())
 
-    assert world.event_types() == ["EXECUTION_ORDER_REJECTED"]
+    assert world.event_types() == ["EXECUTION_ORDER_REJECTED", "EXECUTION_ERROR"]
+    assert {event.status for event in world.events()} == {"REJECTED"}
     assert world.core.trades == {}
 
 
@@ -298,6 +300,24 @@ def test_each_guard_blocks_alone_with_its_own_reason(
 
     assert not result.ok
     assert result.reasons == (reason,)
+
+
+def test_an_entry_is_never_larger_than_one_market_order_can_close(an_instrument: Any) -> None:
+    result = validate_order_request(
+        a_guarded(qty_lots=60_000),  # 60 of at most 100 at rest, but 50 at market
+        a_context(),
+        an_instrument("BTCUSDT"),
+        ExecutionConfig(max_notional_usdt=1e9),
+    )
+
+    assert (result.ok, result.qty_lots) == (True, 50_000)
+
+
+def test_a_plan_with_dca_levels_is_refused_rather_than_run_without_them(world: Any) -> None:
+    world.ask(plan=world.plan(dca_levels=(DcaLevel(price_ticks=9_980, qty_lots=50),)))
+
+    assert last_error(world) == "DCA_NOT_SUPPORTED"
+    assert world.core.trades == {}
 
 
 def test_guards_say_every_reason_not_the_first(an_instrument: Any) -> None:

@@ -501,6 +501,18 @@ def test_an_execution_error_is_left_by_recovery_not_by_time_or_snapshots() -> No
     assert desk.state is SymbolState.IN_POSITION
 
 
+def test_a_refused_request_is_a_rejection_and_not_an_error_that_stops_the_symbol() -> None:
+    desk = Desk()
+    request = desk.entering()
+    for kind in (EventType.EXECUTION_ORDER_REJECTED, EventType.EXECUTION_ERROR):
+        desk.tell(
+            kind, request_id=request.request_id, plan_id=request.request_id, leg="ENTRY",
+            status="REJECTED", reason="SPREAD_TOO_WIDE",
+        )  # fmt: skip
+
+    assert desk.state is SymbolState.COOLDOWN
+
+
 def test_a_restarted_execution_ends_an_error() -> None:
     desk = Desk()
     desk.holding()
