@@ -88,7 +88,8 @@ def _replace(level, counts, symbol, side, tick, lot, first, last):  # type: igno
         for i in range(count):
             for k in range(first, last):
                 if side[k] == s and tick[k] == level[symbol, s, 0, i]:
-                    level[symbol, s, :, kept] = level[symbol, s, :, i]
+                    for column in range(3):  # copied one by one: a slice costs seconds to compile
+                        level[symbol, s, column, kept] = level[symbol, s, column, i]
                     kept += 1
                     break
         counts[symbol, s] = kept
