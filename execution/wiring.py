@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
@@ -17,11 +16,13 @@ from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.sim_book import SimBooks
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
 from execution.services.simulated_account import SimulatedAccount, Sinks
 from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams
 from failover.adapters.bus import connect_bus
 from failover.adapters.jsonl import TornTail
+from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
 from failover.domain.days import utc_day
 from failover.services.host import ServiceContext
@@ -45,9 +46,10 @@ class UnsupportedMode(Exception):
     """Start with EXECUTION_MODE=SIM; the text says when the other mode comes."""
 
 
-def compile_kernel() -> None:
+def compile_kernel() -> bool:
     """Run the venue's kernel once: a first start compiles it (seconds), later ones load it."""
     SimBooks(1).run(ChunkBuilder().take(), 0, 0, 1)
+    return True
 
 
 def refuse_other_modes(mode: str) -> None:
@@ -83,17 +85,18 @@ async def start_execution(
     client = connect_bus(settings.REDIS_URL)
     context.on_drain(client.aclose)
     streams = Streams.with_prefix(settings.BUS_PREFIX)
-    instruments = await _wait_for_symbols(context, client, streams.symbols)
-    if not instruments:
-        return  # asked to stop while waiting
-    context.message = "compiling the venue's kernel"
-    await asyncio.to_thread(compile_kernel)
-    context.message = ""
+    if await context.prepare(compile_kernel) is None:
+        return  # asked to stop meanwhile
+    table = await _wait_for_symbols(context, client, streams.symbols)
+    if not table:
+        return
     data = settings.DATA_DIR
     run_id = f"e{uuid.uuid4().hex[:10]}"
     order_log = OrderLog(data / "orders", on_torn=_report_torn)
     order_log.open(utc_day(time.time_ns()))
     commits = CommitStore(data / "system")
+    recovered = commits.recover()
+    instruments = recovered.instruments(table)
     trade_log = TradeLog(data / "trades_log")
     projection = Projection(data / "orders")
     events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
@@ -103,7 +106,7 @@ async def start_execution(
     account = SimulatedAccount(
         core=ExecutionCore(instruments, config, "SIM", run_id, limits),
         venue=SimulatedExchange(instruments, config, venue_id),
-        symbols=tuple(instrument.symbol for instrument in instruments),
+        symbols=tuple(instrument.symbol for instrument in table),
         sinks=Sinks(
             commits=commits,
             order_log=order_log,
@@ -113,19 +116,24 @@ async def start_execution(
             projection=projection,
         ),
     )
-    logger.info("execution_recovered", extra={"outcome": account.recover(time.time_ns())})
+    process = ProcessRecord(ProcessStateStore(data / "system", run_mode="SIM"), account)
+    process.begin()
+    outcome = account.recover(recovered, time.time_ns())
+    process.has_recovered = recovered.checkpoint is not None or recovered.newest is not None
+    logger.info("execution_recovered", extra={"outcome": outcome})
     service = SimulationService(
         context=context,
         account=account,
         reader=_reader(client, streams, account),
         streams=streams,
         commits=commits,
+        process=process,
         system_dir=data / "system",
     )
     projection.start()
     for close in (
         order_log.close, trade_log.close, commits.close, projection.close, records.close,
-        events.close, service.save,
+        events.close, process.end, service.save,
     ):  # fmt: skip
         context.on_drain(_quietly(close))
     context.spawn(_stop_with_host(context, service.reader), name="stop")

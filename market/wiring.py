@@ -33,7 +33,7 @@ from market.services.recorder import MarketRecorder
 from market.services.runtime import FeedMeter, MarketRuntime
 
 MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
-_LOCAL_EXCHANGE_PATIENCE_S = 20.0  # run_all starts both at once
+_LOCAL_EXCHANGE_PATIENCE_S = 120.0  # run_all starts both at once, and its first start compiles
 
 
 class BadMarketConfig(ValueError):
@@ -54,6 +54,14 @@ def load_market_config(name: str, profiles: Path) -> MarketConfig:
         raise BadMarketConfig(f"trading config {name}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise BadMarketConfig(f"trading config {name}: market: {error}") from error
+
+
+def compile_kernel() -> bool:
+    """Compile the kernel (seconds) or load it from the cache, before the first message of the feed."""
+    trial = MarketKernel([], MarketConfig())
+    trial.process(ChunkBuilder().take())
+    trial.advance(1)
+    return True
 
 
 def endpoints_of(settings: Any) -> Endpoints:
@@ -153,10 +161,6 @@ def _hub(
     publisher: MarketPublisher,
 ) -> MarketHub:
     kernel = MarketKernel(instruments, config)
-    # Compiles the kernel now (or loads it from the cache), not at the first message of the feed.
-    trial = MarketKernel(instruments, config)
-    trial.process(ChunkBuilder().take())
-    trial.advance(1)
     loop = asyncio.get_running_loop()
     hub = MarketHub(
         instruments,

@@ -68,7 +68,9 @@ def _production_problems(environment: Environment) -> list[CheckMessage]:
 
 
 def _account_problems(environment: Environment) -> list[CheckMessage]:
-    if environment.bybit_api_key and environment.bybit_api_secret:
+    if not environment.holds_account or (
+        environment.bybit_api_key and environment.bybit_api_secret
+    ):
         return []
     return [
         Error(

@@ -40,6 +40,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     bybit_env: BybitEnv = "LOCAL"
     bybit_api_key: str = ""
     bybit_api_secret: str = ""
+    holds_account: bool = True
     exchange_host: str = "127.0.0.1"
     exchange_port: Port = 8899
     symbols: str = ""

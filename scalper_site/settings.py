@@ -163,14 +163,21 @@ CELERY_TIMEZONE = "UTC"
 CELERY_APP = "scalper_site.celery:app"
 
 # The children of run_all: (tier, command). Higher tiers stop first; Valkey, where it is ours, is tier 0.
+# Each service outlives the loss of any other, so they stop side by side: only Valkey must outlive them all.
 SUPERVISED_SERVICES = {
     "exchange": (1, "run_exchange"),
-    "execution": (2, "run_execution"),
-    "dashboard": (3, "run_dashboard"),
-    "worker": (3, "run_worker"),
-    "market": (4, "run_market"),
-    "strategy": (4, "run_strategy"),
+    "execution": (1, "run_execution"),
+    "dashboard": (1, "run_dashboard"),
+    "worker": (1, "run_worker"),
+    "market": (1, "run_market"),
+    "strategy": (1, "run_strategy"),
 }
+# run_all gives the account's keys to these children only; the environment of the others says so.
+ACCOUNT_SERVICES = ("execution",)
+WITHOUT_ACCOUNT = {
+    "BYBIT_API_KEY": "", "BYBIT_API_SECRET": "",
+    "BYBIT_API_KEY_FILE": "", "BYBIT_API_SECRET_FILE": "", "HOLDS_ACCOUNT": "false",
+}  # fmt: skip
 LISTENING_PORTS = {"WEB": (ENVIRONMENT.web_host, ENVIRONMENT.web_port)}
 if ENVIRONMENT.bybit_env == "LOCAL":
     LISTENING_PORTS["EXCHANGE"] = (ENVIRONMENT.exchange_host, ENVIRONMENT.exchange_port)

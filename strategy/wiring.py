@@ -6,12 +6,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from failover.adapters.bus import connect_bus
 from failover.services.host import ServiceContext
+from market.domain.frames import FRAME_DTYPE
 from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
-from strategy.domain.config import DecisionConfig
+from strategy.domain.config import DecisionConfig, StrategyConfig
 from strategy.domain.profile import BadConfig, read_decision_config
+from strategy.domain.score import Scorer
 from strategy.services.decision_loop import DecisionLoop, Streams
 from strategy.services.journal import DecisionJournal
 
@@ -34,6 +38,12 @@ def load_decision_config(name: str) -> DecisionConfig:
     return read_decision_config(path.stem, document)
 
 
+def compile_kernels() -> bool:
+    """Score nothing, once: a first start compiles the score (seconds), later ones load it."""
+    Scorer((), StrategyConfig(), 0.0).score(np.zeros(0, FRAME_DTYPE))
+    return True
+
+
 async def start_strategy(
     context: ServiceContext,
     settings: Any,
@@ -41,6 +51,8 @@ async def start_strategy(
     only_symbols: frozenset[str],
 ) -> None:
     """Run the decision loop inside its host, until the host stops."""
+    if await context.prepare(compile_kernels) is None:
+        return  # asked to stop meanwhile
     client = connect_bus(settings.REDIS_URL)
     journal = DecisionJournal([StateEventFiles(settings.DATA_DIR / "events"), StateEventRows()])
     loop = DecisionLoop(

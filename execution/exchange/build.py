@@ -29,15 +29,13 @@ def exchange_of(
     options: ServerOptions,
 ) -> ExchangeServer:
     """A server on the recording `play`, or on a synthetic market without one. Raises BadMarket."""
-    for name, value in (("speed", options.speed), ("rate multiplier", rate_multiplier)):
-        if not 0.0 < value <= 1000.0:
-            raise BadMarket(f"{name} {value} is not between 0 and 1000")
-    if not (math.isfinite(predictability) and 0.0 <= predictability <= 10.0):
-        raise BadMarket(f"predictability {predictability} is not between 0 and 10")
-    if seed < 0:
-        raise BadMarket(f"seed {seed} is negative")
-    if not 0.0 <= options.reply_delay_ms <= 10_000.0:
-        raise BadMarket(f"reply delay {options.reply_delay_ms} ms is not between 0 and 10000")
+    refuse_bad_options(
+        play=play,
+        seed=seed,
+        predictability=predictability,
+        rate_multiplier=rate_multiplier,
+        options=options,
+    )
     if play is not None:
         return played_exchange(play, options=options)
     return synthetic_exchange(
@@ -47,6 +45,28 @@ def exchange_of(
         rate_multiplier=rate_multiplier,
         options=options,
     )
+
+
+def refuse_bad_options(
+    *,
+    play: Path | None,
+    seed: int,
+    predictability: float,
+    rate_multiplier: float,
+    options: ServerOptions,
+) -> None:
+    """Everything that can be said against the options of `exchange_of` at once. Raises BadMarket."""
+    for name, value in (("speed", options.speed), ("rate multiplier", rate_multiplier)):
+        if not 0.0 < value <= 1000.0:
+            raise BadMarket(f"{name} {value} is not between 0 and 1000")
+    if not (math.isfinite(predictability) and 0.0 <= predictability <= 10.0):
+        raise BadMarket(f"predictability {predictability} is not between 0 and 10")
+    if seed < 0:
+        raise BadMarket(f"seed {seed} is negative")
+    if not 0.0 <= options.reply_delay_ms <= 10_000.0:
+        raise BadMarket(f"reply delay {options.reply_delay_ms} ms is not between 0 and 10000")
+    if play is not None and not play.exists():
+        raise BadMarket(f"{play}: no such recording")
 
 
 def synthetic_exchange(

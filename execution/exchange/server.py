@@ -67,10 +67,14 @@ class ExchangeServer:
         elapsed = self._wall_ns() - self._base_wall_ns
         return self._base_market_ns + int(elapsed * self.options.speed)
 
-    async def start(self, host: str, port: int) -> int:
-        """Bring the market up to now, bind and serve; return the port (asked for 0: a free one)."""
+    def catch_up(self) -> None:
+        """Bring the market up to now. May run in another thread, before `start` (a first run compiles)."""
         while self.market_ns() - self.venue.now_ns > _MAX_ADVANCE_NS // 2:
             self.venue.advance(min(self.market_ns(), self.venue.now_ns + _MAX_ADVANCE_NS))
+
+    async def start(self, host: str, port: int) -> int:
+        """Bring the market up to now, bind and serve; return the port (asked for 0: a free one)."""
+        self.catch_up()
         app = web.Application()
         app.router.add_routes(MarketRest(self.venue, self.market_ns).routes())
         app.router.add_get("/v5/public/linear", self._public.handle)

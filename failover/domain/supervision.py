@@ -10,7 +10,8 @@ import msgspec
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One child process. Ending within `settle_s` of its start counts as a failure to start.
 
-    Tiers stop one after the other, the highest first; the services of one tier stop together.
+    Tiers stop one after the other, the highest first; the services of one tier stop together. Its
+    `environment` wins over ours and over `.env`; values without quotes or line ends.
     """
 
     name: str
@@ -18,6 +19,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     tier: int = 1
     settle_s: int = 15
     stop_wait_s: int = 11
+    environment: dict[str, str] = {}
 
 
 class SupervisionPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +58,11 @@ def supervisor_config(plan: SupervisionPlan) -> str:
 
 
 def _program(plan: SupervisionPlan, service: ServiceSpec) -> list[str]:
+    own = ",".join(f'{name}="{_literal(value)}"' for name, value in service.environment.items())
     return [
         f"[program:{service.name}]",
         f"command={_command(service.command)}",
+        *([f"environment={own}"] if own else []),
         "autorestart=true",
         f"startsecs={service.settle_s}",
         "startretries=1000000000",

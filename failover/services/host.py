@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import uvloop
 
@@ -42,6 +42,7 @@ BEAT_S = 1.0
 EXIT_CRASHED = 1
 _CLOSE_S = 2.0
 
+T = TypeVar("T")
 Start = Callable[["ServiceContext"], Awaitable[None]]
 HeartbeatSink = Callable[[Heartbeat], Awaitable[None]]
 
@@ -99,6 +100,36 @@ class ServiceContext:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
         return self.stopping.is_set()
+
+    async def unless_stopping(self, work: Awaitable[T]) -> T | None:
+        """What `work` gives; None when a stop is asked for first, and `work` is then cancelled."""
+        future = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self.stopping.wait())
+        either: set[asyncio.Future[Any]] = {future, stop}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return await future if future.done() else None
+        finally:
+            stop.cancel()
+            future.cancel()
+
+    async def prepare(
+        self,
+        work: Callable[[], T],
+        *,
+        message: str = "compiling kernels (first start)",
+        niceness: int = 10,
+    ) -> T | None:
+        """What long work gives that runs beside the loop: heartbeats go on, a stop is answered at once.
+
+        None when a stop came first. `niceness` 0 to 19: how far it gives way to others on a busy processor.
+        Raises: what `work` raises.
+        """
+        before, self.message = self.message, message
+        try:
+            return await self.unless_stopping(_in_thread(work, niceness))
+        finally:
+            self.message = before
 
     def stop(self, reason: str) -> None:
         """Ask the service to end cleanly, as a signal does."""
@@ -181,6 +212,34 @@ async def _start(context: ServiceContext, start: Start) -> None:
     await start(context)
     if not context.stopping.is_set():
         context.running(context.message)
+
+
+def _in_thread(work: Callable[[], T], niceness: int) -> asyncio.Future[T]:
+    """Like `asyncio.to_thread`, but nicer, and the end of the process does not wait for it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        if sys.platform.startswith("linux"):  # there, niceness belongs to a thread
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001  (handed to the loop)
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="prepare", daemon=True).start()
+    return done
 
 
 async def _until_stop_or_done(context: ServiceContext) -> None:

@@ -100,6 +100,13 @@ def test_an_account_mode_without_keys_is_e006(settings: object, mode: str) -> No
     assert [e.id for e in errors] == ["scalper_site.E006"]
 
 
+def test_a_service_from_which_the_keys_are_kept_needs_none(settings: object) -> None:
+    assert (
+        checks_for(settings, EXECUTION_MODE="LIVE", BYBIT_ENV="TESTNET", HOLDS_ACCOUNT="false")
+        == []
+    )
+
+
 def test_the_owners_older_names_are_accepted() -> None:
     environment, problems = read_environment(
         {"BYBIT_NETWORK": "testnet", "EXECUTION_DRY_RUN": "true"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from execution.domain.synthetic_instruments import UnknownSymbol, symbols_named
-from execution.exchange.build import BadMarket, exchange_of
+from execution.exchange.build import BadMarket, exchange_of, refuse_bad_options
 from execution.exchange.server import ExchangeServer, ServerOptions
-from failover.services.host import ServiceContext, run_service
+from failover.adapters.bus import connect_bus
+from failover.adapters.heartbeats import write_heartbeat
+from failover.domain.heartbeat import Heartbeat
+from failover.services.host import ServiceContext, end_process, run_service
 from failover.services.logs import configure_logging, secrets_of
 
 _REPORT_S = 1.0
@@ -54,14 +58,28 @@ class Command(BaseCommand):
             raise CommandError(
                 "run_exchange is a tool for demos and drills: not with SCALPER_ENV=production"
             )
-        server = _server(options)
+        build = _builder(options)
+        refusal: list[BadMarket] = []
+        bus = connect_bus(settings.REDIS_URL)
         host = options["host"] or settings.ENVIRONMENT.exchange_host
         port = settings.ENVIRONMENT.exchange_port if options["port"] is None else options["port"]
         configure_logging(
             "exchange", level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
         )
 
+        async def beat(heartbeat: Heartbeat) -> None:
+            await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
+
         async def start(context: ServiceContext) -> None:
+            try:
+                # everyone waits for the exchange: it compiles first where processors are few
+                server = await context.prepare(build, niceness=0)
+            except BadMarket as error:
+                refusal.append(error)
+                context.stop("refused to start")
+                return
+            if server is None:
+                return  # asked to stop meanwhile
             try:
                 bound = await server.start(host, port)
             except (OSError, OverflowError) as error:
@@ -73,25 +91,33 @@ class Command(BaseCommand):
             context.spawn(server.run(context.stopping), name="market")
             context.spawn(_report(context, server), name="report")
 
-        code = run_service("exchange", start)
-        if code:
-            raise SystemExit(code)
+        code = run_service("exchange", start, heartbeat=beat)
+        if refusal:
+            raise CommandError(str(refusal[0]))
+        end_process(code)
 
 
-def _server(options: dict[str, Any]) -> ExchangeServer:
-    """Build the server or say in one line what is wrong with the arguments."""
-    server_options = ServerOptions(speed=options["speed"], reply_delay_ms=options["reply_delay_ms"])
+def _builder(options: dict[str, Any]) -> Callable[[], ExchangeServer]:
+    """What makes the server (seconds, at a first start); bad arguments are said in one line before."""
+    chosen = {
+        "play": options["play"],
+        "seed": options["seed"],
+        "predictability": options["predictability"],
+        "rate_multiplier": options["rate_multiplier"],
+        "options": ServerOptions(speed=options["speed"], reply_delay_ms=options["reply_delay_ms"]),
+    }
     try:
-        return exchange_of(
-            play=options["play"],
-            seed=options["seed"],
-            symbols=symbols_named(options["symbols"]) if options["play"] is None else (),
-            predictability=options["predictability"],
-            rate_multiplier=options["rate_multiplier"],
-            options=server_options,
-        )
+        refuse_bad_options(**chosen)
+        symbols = symbols_named(options["symbols"]) if options["play"] is None else ()
     except (BadMarket, UnknownSymbol) as error:
         raise CommandError(str(error)) from error
+
+    def build() -> ExchangeServer:
+        server = exchange_of(symbols=symbols, **chosen)
+        server.catch_up()
+        return server
+
+    return build
 
 
 async def _report(context: ServiceContext, server: ExchangeServer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from execution.wiring import (
 from failover.adapters.bus import connect_bus
 from failover.adapters.heartbeats import write_heartbeat
 from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, run_service
+from failover.services.host import ServiceContext, end_process, run_service
 from failover.services.logs import configure_logging, secrets_of
 from strategy.domain.profile import BadConfig
 
@@ -51,7 +50,7 @@ class Command(BaseCommand):
         async def beat(heartbeat: Heartbeat) -> None:
             await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
 
-        sys.exit(run_service("execution", start, heartbeat=beat))
+        end_process(run_service("execution", start, heartbeat=beat))
 
 
 def _keep_errors(path: Path) -> None:

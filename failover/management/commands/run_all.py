@@ -111,7 +111,10 @@ class Command(ProvenCommand):
 def _service(name: str, tier: int, command: str) -> ServiceSpec:
     manage = str(settings.BASE_DIR / "manage.py")
     return ServiceSpec(
-        name=name, tier=tier, command=tuple(guarded([sys.executable, manage, command]))
+        name=name,
+        tier=tier,
+        command=tuple(guarded([sys.executable, manage, command])),
+        environment={} if name in settings.ACCOUNT_SERVICES else settings.WITHOUT_ACCOUNT,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -12,12 +11,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from failover.adapters.bus import connect_bus
 from failover.adapters.heartbeats import write_heartbeat
 from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, run_service
+from failover.services.host import ServiceContext, end_process, run_service
 from failover.services.logs import configure_logging, secrets_of
 from market.services.instruments import NoInstruments, UnknownSymbols
 from market.wiring import (
     BadMarketConfig,
     choose_instruments,
+    compile_kernel,
     instrument_book,
     load_market_config,
     start_market,
@@ -53,13 +53,21 @@ class Command(BaseCommand):
 
         async def start(context: ServiceContext) -> None:
             book = instrument_book(settings)
+            # a first start compiles while the exchange, on its own first start, compiles too
+            if await context.prepare(compile_kernel, niceness=5) is None:
+                return
+            context.report(message="waiting for the exchange's instruments")
             try:
-                instruments = await choose_instruments(settings, book, wanted)
+                instruments = await context.unless_stopping(
+                    choose_instruments(settings, book, wanted)
+                )
             except (NoInstruments, UnknownSymbols) as error:
                 refusal.append(error)
                 context.stop("refused to start")
                 return
-            await start_market(context, settings, market, book, instruments)
+            if instruments is not None:
+                context.report(message="")
+                await start_market(context, settings, market, book, instruments)
 
         async def beat(heartbeat: Heartbeat) -> None:
             await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
@@ -67,7 +75,7 @@ class Command(BaseCommand):
         code = run_service("market", start, heartbeat=beat)
         if refusal:
             raise CommandError(f"run_market: {refusal[0]}")
-        sys.exit(code)
+        end_process(code)
 
 
 def _allow_many_open_files() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from failover.adapters.bus import connect_bus
 from failover.adapters.heartbeats import write_heartbeat
 from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, run_service
+from failover.services.host import ServiceContext, end_process, run_service
 from failover.services.logs import configure_logging, secrets_of
 from strategy.domain.profile import BadConfig
 from strategy.wiring import load_decision_config, start_strategy
@@ -50,4 +49,4 @@ class Command(BaseCommand):
         async def beat(heartbeat: Heartbeat) -> None:
             await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
 
-        sys.exit(run_service("strategy", start, heartbeat=beat))
+        end_process(run_service("strategy", start, heartbeat=beat))

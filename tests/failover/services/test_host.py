@@ -359,3 +359,38 @@ def test_loop_lag_is_reported(run: Callable[..., Process], sync_client: Any) -> 
         lag_ms = beat.lag_ms if beat else 0.0
 
     assert lag_ms >= 500
+
+
+def test_long_preparation_neither_stops_the_heart_nor_delays_a_stop(
+    run: Callable[..., Process],
+) -> None:
+    process = run(
+        """
+async def start(context):
+    say("preparing")
+    made = await context.prepare(lambda: time.sleep(60), message="long work")
+    say(f"{made} {context.message!r}")
+"""
+    )
+    process.wait_for("preparing")
+    process.signal(signal.SIGTERM)
+    code, out, records = process.end()
+
+    assert (code, out.strip()) == (0, "None ''")
+    assert [record["event"] for record in records][-1] == "service_stopped"
+
+
+def test_preparation_gives_its_result_or_ends_the_service_with_its_error(
+    run: Callable[..., Process],
+) -> None:
+    process = run(
+        """
+async def start(context):
+    say(await context.prepare(lambda: "made"))
+    await context.prepare(lambda: 1 / 0)
+"""
+    )
+    code, out, records = process.end()
+
+    assert (code, out.strip()) == (1, "made")
+    assert "ZeroDivisionError" in next(r["reason"] for r in records if r["level"] == "ERROR")

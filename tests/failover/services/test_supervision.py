@@ -191,7 +191,11 @@ def test_log_paths_and_arguments_reach_the_child_as_they_are(tmp_path: Path) -> 
     (place / "logs").mkdir(parents=True)
     command = ("prog", "", "with space", 'quote"d', "back\\slash", "50%", "semi;colon", "$HOME")
     plan = SupervisionPlan(
-        services=(ServiceSpec(name="odd", command=command),),
+        services=(
+            ServiceSpec(
+                name="odd", command=command, environment={"KEY": "", "SHARE": "50%", "MORE": "x"}
+            ),
+        ),
         run_dir=place,
         log_dir=place / "logs",
         project_dir=place,
@@ -207,6 +211,7 @@ def test_log_paths_and_arguments_reach_the_child_as_they_are(tmp_path: Path) -> 
     import shlex
 
     assert shlex.split(program.command) == list(command)
+    assert program.environment == {"KEY": "", "SHARE": "50%", "MORE": "x"}
     assert program.stdout_logfile == str(place / "logs" / "odd.log")
 
 
