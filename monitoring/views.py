@@ -16,9 +16,9 @@ from monitoring.forms import OrderFilter, TradeFilter
 from monitoring.services import history, live
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
+from monitoring.services.trading_config import shown_config
 
 OPERATE = "monitoring.operate"
-MAX_HEAT_PCT_DEFAULT = 2.0
 
 
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
@@ -40,7 +40,12 @@ def staff_page(view: Any) -> Any:
 
 @staff_page
 def overview(request: HttpRequest) -> HttpResponse:
-    context = {"section": "overview", "max_heat_pct": f"{MAX_HEAT_PCT_DEFAULT:g}"}
+    config = shown_config()
+    context = {
+        "section": "overview",
+        "max_heat_pct": f"{config.max_heat_pct:g}",
+        "entry_score": f"{config.entry_score:g}",
+    }
     return render(request, "monitoring/overview.html", context)
 
 
@@ -58,7 +63,9 @@ def symbol(request: HttpRequest, symbol: str) -> HttpResponse:
     known = live.fanout().symbols()
     if known and symbol not in known:
         raise Http404(f"{symbol} is not one of the symbols that are read")
-    context = {"section": "symbol", "symbol": symbol, "others": known}
+    context = {
+        "section": "symbol", "symbol": symbol, "others": known, "config": shown_config(),
+    }  # fmt: skip
     return render(request, "monitoring/symbol.html", context)
 
 

@@ -19,16 +19,24 @@ Levels = list[tuple[int, int]]
 class Ladder:
     """One symbol's book: ticks to lots on each side."""
 
-    __slots__ = ("asks", "bids", "is_known", "version")
+    __slots__ = ("asks", "bids", "is_known", "seq", "version")
 
     def __init__(self) -> None:
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.is_known = False
         self.version = 0  # grows with every change
+        self.seq = 0  # of the last message folded in
 
-    def on_event(self, kind: int, levels: list[tuple[int, int, int]]) -> None:
-        """Fold one message; `levels` are (side, tick, lot) as `market.domain.events` says for `kind`."""
+    def on_event(self, kind: int, levels: list[tuple[int, int, int]], seq: int) -> None:
+        """Fold one message; `levels` are (side, tick, lot) as `market.domain.events` says for `kind`.
+
+        A change that is not later than what is in already is passed over: the book may come from the
+        recording and the stream may tell its end once more.
+        """
+        if kind in (EventKind.BOOK_DELTA, EventKind.BBO) and seq <= self.seq:
+            return
+        self.seq = seq
         if kind == EventKind.BOOK_SNAPSHOT:
             self.bids, self.asks, self.is_known = {}, {}, True
         elif kind == EventKind.FEED_GAP:
@@ -77,7 +85,7 @@ class Ladders:
     def on_chunk(self, chunk: EventChunk, symbol_count: int) -> None:
         """Fold every book message of a chunk whose symbol is in the table."""
         kinds, symbols = chunk.kind.tolist(), chunk.symbol.tolist()
-        offsets = chunk.level_offset.tolist()
+        offsets, seqs = chunk.level_offset.tolist(), chunk.seq.tolist()
         sides, ticks, lots = chunk.side.tolist(), chunk.tick.tolist(), chunk.lot.tolist()
         for i, kind in enumerate(kinds):
             if kind in _BOOK_KINDS and symbols[i] < symbol_count:
@@ -85,7 +93,7 @@ class Ladders:
                 levels = list(
                     zip(sides[first:last], ticks[first:last], lots[first:last], strict=True)
                 )
-                self._ladders.setdefault(symbols[i], Ladder()).on_event(kind, levels)
+                self._ladders.setdefault(symbols[i], Ladder()).on_event(kind, levels, seqs[i])
 
 
 _BOOK_KINDS = frozenset(

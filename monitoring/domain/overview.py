@@ -32,6 +32,8 @@ class Overview:
         )  # fmt: skip
         self.panel.set_section("account", None)
         self.panel.set_section("risk", None)
+        self.panel.set_section("config", None)
+        self._safe_since_ms: int | None = None
         self.panel.set_section("alerts", {"count": 0, "items": []})
         self.on_beats(0, {})
 
@@ -56,10 +58,12 @@ class Overview:
             self.panel.append("equity", [ts_ms, round(snapshot.equity, 4)])
 
     def _safety(self, snapshot: ExecutionSnapshot, ts_ms: int) -> None:
-        """Safe mode's start is the first snapshot that said so; the fenced row knows no earlier one."""
+        """Safe mode's start is what the audit trail says, else the first snapshot that said so."""
         reasons = list(snapshot.safe_mode_reasons)
         before = self.panel.section("safety")
-        since = (before["since"] or ts_ms) if reasons else None
+        since = (before["since"] or self._safe_since_ms or ts_ms) if reasons else None
+        if before["known"] and not reasons:
+            self._safe_since_ms = None  # the next one begins anew
         self.panel.set_section(
             "safety",
             {
@@ -70,7 +74,8 @@ class Overview:
         self._count_alerts()
 
     def safe_mode_since(self, since_ms: int) -> None:
-        """Told by the durable row when safe mode was already on before this process started."""
+        """Told by the audit trail when safe mode was switched on before this process started."""
+        self._safe_since_ms = since_ms
         safety = self.panel.section("safety")
         if safety["safeMode"] and safety["since"] != since_ms:
             self.panel.set_section("safety", {**safety, "since": since_ms})

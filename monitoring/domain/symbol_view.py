@@ -74,6 +74,10 @@ class SymbolView:
     def on_fill(self, mark: dict[str, Any]) -> None:
         self.panel.append("marks", mark)
 
+    @property
+    def has_book(self) -> bool:
+        return self._ladder is not None and self._ladder[0].is_known
+
     def on_book(self, ladder: Ladder) -> None:
         self._ladder = (ladder, -1)
 
@@ -140,6 +144,8 @@ def score_json(score: ScoreUpdate) -> dict[str, Any]:
         "costBps": number(score.cost_bps, 2),
         "contributions": {name: number(value, 3) for name, value in score.contributions.items()},
         "blockedReasons": list(score.blocked_reasons),
+        "regime": score.regime or None,
+        "regimeReason": score.regime_reason,
     }
 
 

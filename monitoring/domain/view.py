@@ -129,6 +129,9 @@ class DashboardView:
     def instruments(self) -> tuple[Instrument, ...]:
         return tuple(self._symbols[symbol].instrument for symbol in self._table)
 
+    def symbols_without_book(self) -> tuple[str, ...]:
+        return tuple(symbol for symbol in self._table if not self._symbols[symbol].has_book)
+
     # --- folding -------------------------------------------------------------------------------------
 
     def apply(self, message: ViewMessage) -> None:
@@ -160,6 +163,7 @@ class DashboardView:
         match message:
             case BeatsSeen(now_ms, beats):
                 self.overview.on_beats(now_ms, beats)
+                self._config_in_force(beats.get("strategy"))
             case InstrumentsSeen(instruments):
                 self._instruments(instruments)
             case FeedGapSeen():
@@ -167,6 +171,15 @@ class DashboardView:
             case SafeModeSince(since_ms):
                 self.overview.safe_mode_since(since_ms)
                 self._show_safety()
+
+    def _config_in_force(self, beat: Beat | None) -> None:
+        """What the strategy says it decides with; the last word stands while it is silent."""
+        if beat is None or not (version := (beat.get("details") or {}).get("configVersion")):
+            return
+        config = {"version": str(version)}
+        if config != self.overview.panel.section("config"):
+            for panel in (self.overview.panel, *(view.panel for view in self._symbols.values())):
+                panel.set_section("config", config)
 
     def _show_safety(self) -> None:
         """Safe mode is news on every page."""
@@ -199,6 +212,10 @@ class DashboardView:
         """A symbol that comes back counts on past its old panel, so that a client of that one notices."""
         view = self._symbols[instrument.symbol] = SymbolView(instrument)
         view.panel.set_section("safety", self.overview.panel.section("safety"))
+        view.panel.set_section("config", self.overview.panel.section("config"))
+        for key, order in self.overview.panel.rows("orders").items():
+            if order["symbol"] == instrument.symbol:
+                view.panel.set_row("orders", key, order)
         view.panel.seq = self._retired_seq.pop(instrument.symbol, -1) + 1
         scales = instrument_json(instrument)
         row = {name: scales[name] for name in ("priceScale", "qtyScale")}
@@ -270,6 +287,12 @@ class DashboardView:
             self.overview.activity(
                 event.ts_ns // 1_000_000, "STATE", event.symbol,
                 f"{event.from_state.value} → {event.to_state.value}"
-                + (f" · {event.reason}" if event.reason else ""),
+                + _shown_reason(event),
                 "error" if event.to_state is SymbolState.ERROR else "info",
             )  # fmt: skip
+
+
+def _shown_reason(event: StateEvent) -> str:
+    """Nothing where the reason only repeats that execution did what the states already say."""
+    is_news = event.reason and not event.reason.startswith("EXECUTION_")
+    return f" · {event.reason}" if is_news else ""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from monitoring.domain.view import (
     ViewMessage,
 )
 from monitoring.services.fanout import Fanout
+from monitoring.services.recorded_books import recorded_books
 from strategy.domain.messages import (
     ExecutionEvent,
     ExecutionSnapshot,
@@ -58,7 +60,10 @@ LOOK_BACK_S: dict[str, float | None] = {
     "execution.events": 3600,
     "execution.records": 3600,
 }
-RAW_LOOK_BACK_S = 75  # the market service repeats every book at least once a minute
+RAW_LOOK_BACK_S = (
+    20  # books begin where the recording stands, which is a fraction of a second behind
+)
+RECORDED_AFTER_S = 0.5  # by when the recorder has written what the stream said
 
 _instruments = msgspec.msgpack.Decoder(tuple[Instrument, ...])
 _strategy = msgspec.msgpack.Decoder(list[StateEvent | ScoreUpdate | RiskSnapshot])
@@ -78,22 +83,26 @@ DECODERS: dict[str, Callable[[bytes], Iterable[ViewMessage]]] = {
 class BusView:
     """Reads the streams of one bus into a fanout. `unreadable` counts what broke its contract, by stream."""
 
-    def __init__(self, fanout: Fanout, *, url: str, prefix: str) -> None:
+    def __init__(
+        self, fanout: Fanout, *, url: str, prefix: str, recordings: Path | None = None
+    ) -> None:
         self.unreadable: Counter[str] = Counter()
         self.beats: dict[str, dict[str, Any]] = {}
         self.bus_lag_ms: float | None = None
         self._fanout = fanout
         self._url = url
         self._prefix = prefix
+        self._recordings = recordings
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, earlier: Iterable[ViewMessage] = ()) -> None:
+        """Until cancelled. `earlier` is what the database still knew of before this process."""
+        for message in earlier:
+            self._fanout.apply(message)
         client = connect_bus(self._url)
-        books = {"market.raw": float(RAW_LOOK_BACK_S)}
         tasks = [
             asyncio.create_task(self._fanout.run(), name="dashboard-fanout"),
             asyncio.create_task(self._follow(client, LOOK_BACK_S), name="dashboard-streams"),
-            asyncio.create_task(self._follow(client, books), name="dashboard-books"),
+            asyncio.create_task(self._follow_books(client), name="dashboard-books"),
             asyncio.create_task(self._watch_heartbeats(client), name="dashboard-heartbeats"),
         ]
         try:
@@ -114,6 +123,33 @@ class BusView:
             for item in batch:
                 self._take(item)
             await asyncio.sleep(0)  # a long catch-up must not keep the sockets waiting
+
+    async def _follow_books(self, client: Redis) -> None:
+        """The raw stream, begun and after each gap helped by the recording: it repeats no snapshot."""
+        while not self._fanout.books_wanted()[0]:  # noqa: ASYNC110  (the view has no event)
+            await asyncio.sleep(0.05)
+        await self._read_recorded_books()
+        start = {self._prefix + "market.raw": _entry_id_before(RAW_LOOK_BACK_S)}
+        async for batch in StreamReader(client, start).batches():
+            for item in batch:
+                self._take(item)
+            if any(isinstance(item, Gap) for item in batch):
+                await asyncio.sleep(RECORDED_AFTER_S)
+                await self._read_recorded_books()
+            await asyncio.sleep(0)
+
+    async def _read_recorded_books(self) -> None:
+        instruments, wanted = self._fanout.books_wanted()
+        if self._recordings is None or not wanted:
+            return
+        try:
+            chunk = await asyncio.to_thread(
+                recorded_books, self._recordings, instruments, wanted, time.time_ns()
+            )
+        except (KeyError, ValueError) as error:
+            self._count("recording", error)
+            return
+        self._fanout.apply(ChunkSeen(chunk))
 
     def _take(self, item: Entry | Gap) -> None:
         name = item.stream.removeprefix(self._prefix)

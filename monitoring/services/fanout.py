@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from market.domain.instruments import Instrument
 from monitoring.domain.view import OVERVIEW, DashboardView, ViewMessage
 
 ROOM_PER_WATCHER = 8
@@ -74,6 +75,11 @@ class Fanout:
     def symbols(self) -> tuple[str, ...]:
         with self._lock:
             return tuple(name for name in self._view.panels() if name != OVERVIEW)
+
+    def books_wanted(self) -> tuple[tuple[Instrument, ...], tuple[str, ...]]:
+        """The symbol table, and those of its symbols whose book is not known."""
+        with self._lock:
+            return self._view.instruments(), self._view.symbols_without_book()
 
     def join(self, panel: str) -> Watcher:
         """Watch a panel; its snapshot follows with the next beat. An unknown panel stays silent but alive."""

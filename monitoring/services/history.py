@@ -7,18 +7,25 @@ from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
-from execution.domain.operator import OperatorCommand
+from execution.domain.operator import OperatorAction, OperatorCommand
 from execution.models import ClosedTrade, Fill, OrderRow
 from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
+from monitoring.domain.view import RecordSeen, SafeModeSince, ViewMessage
 from strategy.models import StateEventRecord
 
 logger = logging.getLogger(__name__)
 
 OPEN_STATUSES = ("NEW", "PARTIALLY_FILLED")
+MAX_REMEMBERED = 300
+_SWITCH_SAFE_MODE_ON = (
+    OperatorAction.SAFE_MODE_ON,
+    OperatorAction.PANIC_CLOSE_ALL,
+    OperatorAction.PANIC_CLOSE_SYMBOL,
+)
 
 
 def orders(
@@ -37,6 +44,33 @@ def orders(
     if open_only:
         found = found.filter(status__in=OPEN_STATUSES)
     return _between(found, "created_at", since, until)
+
+
+def remembered() -> list[ViewMessage]:
+    """What a starting dashboard cannot find on the bus: old open orders, and since when safe mode is on."""
+    try:
+        messages: list[ViewMessage] = [
+            RecordSeen({"record": "ORDER", **order_json(row)})
+            for row in orders(open_only=True).reverse()[:MAX_REMEMBERED]
+        ]
+        since_ms = _safe_mode_since_ms()
+    except DatabaseError as error:
+        logger.warning("dashboard_starts_without_database", extra={"reason": str(error)[:300]})
+        return []
+    finally:
+        close_old_connections()
+    return messages if since_ms is None else [*messages, SafeModeSince(since_ms)]
+
+
+def _safe_mode_since_ms() -> int | None:
+    """When an operator last switched it on, if nobody has switched it off since; epoch ms."""
+    entries = AuditEntry.objects.filter(result__startswith="OK").order_by("-timestamp", "-pk")
+    last_off = entries.filter(action=OperatorAction.SAFE_MODE_OFF).first()
+    switched_on = entries.filter(action__in=_SWITCH_SAFE_MODE_ON)
+    if last_off is not None:
+        switched_on = switched_on.filter(timestamp__gt=last_off.timestamp)
+    first = switched_on.last()
+    return None if first is None else round(first.timestamp.timestamp() * 1000)
 
 
 def trades(
@@ -72,7 +106,7 @@ def trade_with_orders(pk: int) -> dict[str, Any] | None:
         return None
     states = StateEventRecord.objects.filter(
         symbol=trade.symbol,
-        timestamp__gte=trade.opened_at - timedelta(seconds=30),
+        timestamp__gte=_decided_at(trade),
         timestamp__lte=trade.timestamp + timedelta(seconds=5),
     ).order_by("timestamp", "pk")
     fills = Fill.objects.filter(plan_id=trade.plan_id).order_by("timestamp", "pk")
@@ -82,6 +116,21 @@ def trade_with_orders(pk: int) -> dict[str, Any] | None:
         "orders": _orders_of(trade.plan_id),
         "states": states[:200],
     }
+
+
+def _decided_at(trade: ClosedTrade) -> datetime:
+    """When its plan was made: the state machine's last order request before the position opened."""
+    decided = (
+        StateEventRecord.objects.filter(
+            symbol=trade.symbol,
+            to_state="ENTRY_PENDING",
+            from_state="ARM",
+            timestamp__lte=trade.opened_at + timedelta(seconds=1),
+        )
+        .order_by("-timestamp", "-pk")
+        .first()
+    )
+    return decided.timestamp if decided else trade.opened_at - timedelta(seconds=30)
 
 
 def _orders_of(plan_id: str, without_pk: int = 0) -> QuerySet[OrderRow]:

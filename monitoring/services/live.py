@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from monitoring.domain.view import OVERVIEW, DashboardView
+from monitoring.services import history
 from monitoring.services.bus_view import BusView
 from monitoring.services.fanout import Fanout
 
@@ -27,7 +28,12 @@ def fanout() -> Fanout:
 
 @lru_cache(maxsize=1)
 def bus_view() -> BusView:
-    return BusView(fanout(), url=settings.REDIS_URL, prefix=settings.BUS_PREFIX)
+    return BusView(
+        fanout(),
+        url=settings.REDIS_URL,
+        prefix=settings.BUS_PREFIX,
+        recordings=settings.DATA_DIR / "market",
+    )
 
 
 def ensure_running() -> Fanout:
@@ -35,9 +41,13 @@ def ensure_running() -> Fanout:
     global _task  # noqa: PLW0603  (one per process, like the loop it lives in)
     loop = asyncio.get_running_loop()
     if _task is None or _task.done() or _task.get_loop() is not loop:
-        _task = loop.create_task(bus_view().run(), name="dashboard-bus-view")
+        _task = loop.create_task(_follow(), name="dashboard-bus-view")
         _task.add_done_callback(_announce_end)
     return fanout()
+
+
+async def _follow() -> None:
+    await bus_view().run(await asyncio.to_thread(history.remembered))
 
 
 async def stop() -> None:

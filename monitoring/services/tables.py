@@ -32,7 +32,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        return self.kind in ("time", "price", "qty", "money", "fee", "seconds")
+        return self.kind in ("price", "qty", "money", "fee", "seconds")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,6 +40,14 @@ def plain(value: Any) -> str:
 
 
 @register.filter
+def bps_of(move: Any, base: Any) -> str:
+    """A price move in basis points of `base`."""
+    if move is None or not base:
+        return NONE
+    return amount(Decimal(str(move)) / Decimal(str(base)) * 10_000, 1)
+
+
+@register.filter
 def price(value: Any, symbol: str) -> str:
     return _scaled(value, symbol, "priceScale")
 

@@ -30,7 +30,7 @@ export function feature(value) {
   const size = Math.abs(value);
   if (size !== 0 && size < 1e-4) return value.toExponential(1).replace("-", MINUS);
   if (size >= 1e6) return `${fixed(value / 1e6, 2)}M`;
-  if (size >= 1e4) return fixed(value, 0);
+  if (size >= 1e4) return `${fixed(value / 1e3, 1)}k`;
   return fixed(value, size >= 100 ? 1 : size >= 1 ? 3 : 4);
 }
 

@@ -20,7 +20,15 @@ const chip = (pick) => ({
   },
 });
 const arrow = (value, text) => ({ text: `${value > 0 ? "▲ " : value < 0 ? "▼ " : ""}${text}`, class: f.tone(value) });
-const time = (pick) => ({ cell: (row) => ({ text: f.clock(pick(row)), title: f.utc(pick(row)) }), class: "num" });
+const time = (pick, more = "") => ({ cell: (row) => ({ text: f.clock(pick(row)), title: f.utc(pick(row)) }), class: `time ${more}`.trim() });
+// What a phone leaves out: the symbol's page and the tables have it.
+const optional = (column) => ({ ...column, class: `${column.class ?? ""} optional`.trim() });
+
+/** USDT lost if the stop is hit now, fees included; below zero the stop locks a gain in. */
+function risk(row) {
+  if (row.openRisk < 0) return { text: `${f.fixed(-row.openRisk, 2)} locked`, class: "up", title: "the stop locks this gain in" };
+  return { text: f.fixed(row.openRisk, 2), title: "lost if the stop is hit now, fees included" };
+}
 
 const dialog = new ActionDialog();
 
@@ -29,15 +37,15 @@ const positions = new KeyedTable(
   [
     symbolLink,
     chip((row) => row.side),
-    { class: "num", cell: (row) => f.quantity(row.qty, scales(row.symbol).qtyScale) },
-    { class: "num", cell: (row) => f.price(row.avgEntry, scales(row.symbol).priceScale + 1) },
-    { class: "num", cell: (row) => priceOf(row.symbol, row.mid) },
+    optional({ class: "num", cell: (row) => f.quantity(row.qty, scales(row.symbol).qtyScale) }),
+    optional({ class: "num", cell: (row) => f.price(row.avgEntry, scales(row.symbol).priceScale + 1) }),
+    optional({ class: "num", cell: (row) => priceOf(row.symbol, row.mid) }),
     { class: "num", cell: (row) => arrow(row.pnl, f.signed(row.pnl, 2)) },
-    { class: "num", cell: (row) => ({ text: f.signed(row.pnlBps, 1), class: f.tone(row.pnlBps) }) },
-    { class: "num", cell: (row) => (row.stopPrice === null ? { text: "NONE", class: "down" } : priceOf(row.symbol, row.stopPrice)) },
-    { class: "num", cell: (row) => ({ text: row.stopDistanceBps === null ? "–" : `${f.fixed(row.stopDistanceBps, 1)} bps`, class: row.stopDistanceBps < 3 ? "warn" : "" }) },
-    { class: "num", cell: (row) => f.fixed(row.openRisk, 2) },
-    { class: "num", cell: (row) => f.span((live.serverNow() - row.openedAt) / 1000) },
+    optional({ class: "num", cell: (row) => ({ text: f.signed(row.pnlBps, 1), class: f.tone(row.pnlBps) }) }),
+    optional({ class: "num", cell: (row) => (row.stopPrice === null ? { text: "NONE", class: "down" } : priceOf(row.symbol, row.stopPrice)) }),
+    { class: "num", cell: (row) => ({ text: row.stopDistanceBps === null ? (row.stopPrice === null ? "NO STOP" : "–") : `${f.fixed(row.stopDistanceBps, 1)} bps`, class: row.stopPrice === null ? "down" : row.stopDistanceBps < 3 ? "warn" : "" }) },
+    optional({ class: "num", cell: risk }),
+    optional({ class: "num", cell: (row) => f.span((live.serverNow() - row.openedAt) / 1000) }),
     {
       node: true,
       cell: (row) => {
@@ -78,14 +86,14 @@ const symbols = new KeyedTable(
   [
     symbolLink,
     { class: "num mid", cell: midCell },
-    { class: "num", cell: (row) => f.fixed(row.spreadBps, 2) },
+    optional({ class: "num", cell: (row) => f.fixed(row.spreadBps, 2) }),
     { class: "num", cell: (row) => ({ text: f.signed(row.ret60s, 1), class: f.tone(row.ret60s) }) },
-    { class: "num", cell: (row) => ({ text: f.signed(row.ret300s, 1), class: f.tone(row.ret300s) }) },
-    { class: "num", cell: (row) => f.fixed(row.rv60s, 2) },
-    scoreCell("up", (row) => row.scoreLong),
-    scoreCell("down", (row) => row.scoreShort),
+    optional({ class: "num", cell: (row) => ({ text: f.signed(row.ret300s, 1), class: f.tone(row.ret300s) }) }),
+    optional({ class: "num", cell: (row) => f.fixed(row.rv60s, 2) }),
+    optional(scoreCell("up", (row) => row.scoreLong)),
+    optional(scoreCell("down", (row) => row.scoreShort)),
     chip((row) => row.state),
-    { cell: (row) => (row.bookState === "OK" ? { text: row.warm ? "ok" : "warming up", class: "muted" } : { text: row.bookState ?? "–", class: "down" }) },
+    optional({ cell: (row) => (row.bookState === "OK" ? { text: row.warm ? "ok" : "warming up", class: "muted" } : { text: row.bookState ?? "–", class: "down" }) }),
   ],
   { empty: $("symbols-empty") },
 );
@@ -93,16 +101,16 @@ const symbols = new KeyedTable(
 const orders = new KeyedTable(
   $("orders"),
   [
-    time((row) => row.ts),
+    time((row) => row.ts, "optional"),
     symbolLink,
     chip((row) => row.side),
     { cell: (row) => row.leg ?? "" },
-    { cell: (row) => `${row.type}${row.timeInForce ? ` ${row.timeInForce}` : ""}` },
+    optional({ cell: (row) => `${row.type}${row.timeInForce ? ` ${row.timeInForce}` : ""}` }),
     { class: "num", cell: (row) => (row.triggerPrice ? `⚑ ${priceOf(row.symbol, row.triggerPrice)}` : priceOf(row.symbol, row.price)) },
-    { class: "num", cell: (row) => f.quantity(row.qty, scales(row.symbol).qtyScale) },
-    { class: "num", cell: (row) => f.quantity(row.filledQty, scales(row.symbol).qtyScale) },
+    optional({ class: "num", cell: (row) => f.quantity(row.qty, scales(row.symbol).qtyScale) }),
+    optional({ class: "num", cell: (row) => f.quantity(row.filledQty, scales(row.symbol).qtyScale) }),
     chip((row) => row.status),
-    { cell: (row) => ({ text: row.source ?? "", class: "muted" }) },
+    optional({ cell: (row) => ({ text: row.source ?? "", class: "muted" }) }),
   ],
   { empty: $("orders-empty") },
 );
@@ -110,13 +118,13 @@ const orders = new KeyedTable(
 const trades = new KeyedTable(
   $("trades"),
   [
-    time((row) => row.ts),
+    time((row) => row.ts, "optional"),
     symbolLink,
     chip((row) => row.side),
     { class: "num", cell: (row) => arrow(row.realizedPnl, f.signed(row.realizedPnl, 3)) },
-    { class: "num", cell: (row) => f.fixed(row.fees, 3) },
-    { class: "num", cell: (row) => f.span(row.durationSeconds) },
-    { cell: (row) => ({ text: row.exitReason ?? "", class: "muted" }) },
+    optional({ class: "num", cell: (row) => f.fixed(row.fees, 3) }),
+    optional({ class: "num", cell: (row) => f.span(row.durationSeconds) }),
+    optional({ cell: (row) => ({ text: row.exitReason ?? "", class: "muted" }) }),
   ],
   { empty: $("trades-empty") },
 );

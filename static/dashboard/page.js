@@ -5,7 +5,8 @@ import { clock, dateTime, utc } from "./format.js";
 for (const node of document.querySelectorAll("time[datetime]")) {
   const ms = Date.parse(node.getAttribute("datetime"));
   if (Number.isNaN(ms)) continue;
-  node.textContent = dateTime(ms);
+  const fraction = "precise" in node.dataset ? `.${String(ms % 1000).padStart(3, "0")}` : "";
+  node.textContent = dateTime(ms) + fraction;
   node.title = utc(ms);
 }
 

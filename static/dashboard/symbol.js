@@ -43,6 +43,7 @@ const render = {
     orders.render(Object.entries(state.orders).sort(([, a], [, b]) => (a.leg ?? "").localeCompare(b.leg ?? "")));
     lines(state);
   },
+  config: (state) => profile(state.config),
   safety: (state) => showSafety(state.safety, live.serverNow()),
   marks: (state) => chart.setMarks(state.marks),
   states: (state) => states(state.states),
@@ -52,6 +53,16 @@ const render = {
     $("state").title = `${state.state.reason} ${f.utc(state.state.since)}`;
   },
 };
+
+/** What the strategy says it decides with, as `name:content`; in warning where this page would read another. */
+function profile(config) {
+  const node = $("fact-profile");
+  const inForce = config?.version;
+  const isConfigured = inForce?.endsWith(node.dataset.version);
+  setText(node, inForce ? inForce.replace(/([0-9a-f]{8})[0-9a-f]+$/, "$1") : "–");
+  node.title = inForce ? `config version ${inForce}${isConfigured ? "" : "; the one configured now is another"}` : "the strategy has not said yet";
+  setClass(node, inForce && !isConfigured ? "warn" : "");
+}
 
 let lastMid = null;
 function quote(value) {
@@ -92,7 +103,8 @@ function features(values) {
   if (!values) return;
   for (const [name, cell] of cells) {
     const value = values[name];
-    setText(cell, SIGNED.has(name) && value > 0 ? `+${f.feature(value)}` : f.feature(value));
+    if (name === "secondsToFunding") setText(cell, f.span(value));
+    else setText(cell, SIGNED.has(name) && value > 0 ? `+${f.feature(value)}` : f.feature(value));
     if (SIGNED.has(name)) setClass(cell, f.tone(value));
   }
   setText($("fact-ret60"), bps(values.ret60s));
@@ -135,6 +147,9 @@ function score(value) {
   setText($("score-cost"), value.costBps === null ? "–" : `${f.fixed(value.costBps, 2)} bps`);
   setText($("score-ratio"), ratio === null ? "–" : `${f.fixed(ratio, 2)} ×`);
   contributions(value.contributions);
+  setText($("fact-regime"), value.regime ?? "–");
+  setClass($("fact-regime"), value.regime === "NORMAL" ? "" : "warn");
+  $("fact-regime").title = value.regimeReason;
   $("blocked").replaceChildren(...value.blockedReasons.map((reason) => el("li", { class: "chip" }, `✘ ${reason}`)));
 }
 
@@ -160,7 +175,8 @@ function level([levelPrice, qty], total, largest, side) {
 function book(value) {
   const ladder = $("ladder");
   if (!value.known) {
-    ladder.replaceChildren(el("div", { class: "empty" }, "Waiting for a book snapshot"));
+    const text = "No trusted book: none is known since the last gap of the feed. Back with its next snapshot.";
+    ladder.replaceChildren(el("div", { class: "empty" }, text));
     return;
   }
   const largest = Math.max(...[...value.bids, ...value.asks].map(([, qty]) => qty), 0);

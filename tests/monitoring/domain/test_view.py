@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,7 @@ from monitoring.domain.view import (
     FramesSeen,
     InstrumentsSeen,
     RecordSeen,
+    SafeModeSince,
 )
 from strategy.domain.messages import (
     EventType,
@@ -161,9 +163,12 @@ books = st.lists(
 )
 
 
+SEQS = itertools.count(1)
+
+
 def a_chunk(kind: EventKind, levels: list[tuple[int, int, int]], symbol: int = 0) -> ChunkSeen:
     builder = ChunkBuilder()
-    builder.add(kind, symbol=symbol, seq=1, core_ts_ns=1, exchange_ts_ns=1, levels=levels)
+    builder.add(kind, symbol=symbol, seq=next(SEQS), core_ts_ns=1, exchange_ts_ns=1, levels=levels)
     return ChunkSeen(builder.take())
 
 
@@ -405,6 +410,8 @@ def test_the_score_says_why_and_why_not() -> None:
             cost_bps=4.0,
             contributions={"imb5": 0.12345},
             blocked_reasons=("EDGE_BELOW_COST",),
+            regime="ILLIQUID",
+            regime_reason="ask depth 16,576 USD below 20,000 USD",
         )
     )
 
@@ -412,6 +419,8 @@ def test_the_score_says_why_and_why_not() -> None:
 
     assert (score["long"], score["contributions"]) == (61.3, {"imb5": 0.123})
     assert score["blockedReasons"] == ["EDGE_BELOW_COST"]
+    assert score["regime"] == "ILLIQUID"
+    assert score["regimeReason"].startswith("ask depth")
     assert shown(view)["symbols"]["BTCUSDT"]["scoreLong"] == 61.3
 
 
@@ -460,6 +469,49 @@ def test_the_ladder_shows_nothing_without_a_snapshot_and_after_a_gap() -> None:
 
     view.apply(FeedGapSeen())
     assert shown(view, "BTCUSDT")["book"]["known"] is False
+
+
+def test_a_change_that_the_book_already_holds_is_not_taken_twice() -> None:
+    view = a_view()
+    late = a_chunk(EventKind.BOOK_DELTA, [(BID, 10, 9)])
+    view.apply(a_chunk(EventKind.BOOK_SNAPSHOT, [(BID, 10, 1), (ASK, 11, 1)]))
+
+    view.apply(late)
+
+    assert shown(view, "BTCUSDT")["book"]["bids"] == [[1.0, 0.001]]
+
+
+def test_an_order_told_before_the_symbol_table_is_on_its_symbols_page() -> None:
+    view = DashboardView(mode="SIM", bybit_env="LOCAL")
+    view.apply(an_order("old", "NEW", 0))
+    assert view.instruments() == ()
+
+    view.apply(INSTRUMENTS)
+
+    assert set(shown(view, "BTCUSDT")["orders"]) == {"old"}
+
+
+def test_what_the_strategy_decides_with_is_on_every_page_and_outlives_its_silence() -> None:
+    view = a_view()
+    beat = {
+        "ts": iso_of_ms(T0_MS), "phase": "RUNNING", "details": {"configVersion": "demo:7b6a"},
+    }  # fmt: skip
+    view.apply(BeatsSeen(T0_MS, {"strategy": beat}))
+    view.apply(BeatsSeen(T0_MS + 9_000, {}))
+
+    for panel in view.panels():
+        assert shown(view, panel)["config"] == {"version": "demo:7b6a"}
+
+
+def test_safe_mode_has_lasted_since_the_audit_trail_says() -> None:
+    view = a_view()
+    view.apply(SafeModeSince(T0_MS - 60_000))
+    view.apply(an_execution_snapshot(0, safe_mode_reasons=("PANIC",)))
+    assert shown(view)["safety"]["since"] == T0_MS - 60_000
+
+    view.apply(an_execution_snapshot(1_000))
+    view.apply(an_execution_snapshot(2_000, safe_mode_reasons=("OPERATOR",)))
+    assert shown(view)["safety"]["since"] == T0_MS + 2_000
 
 
 def test_a_touch_update_takes_away_what_was_better() -> None:
