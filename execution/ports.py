@@ -10,6 +10,7 @@ import msgspec
 from execution.domain.outputs import LogLine, RecordRow
 from execution.domain.venue import VenueCommand
 from failover.adapters.streams import Position
+from market.domain.instruments import Instrument
 from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
 
 
@@ -26,6 +27,7 @@ class Commit(msgspec.Struct, kw_only=True):
     lines: list[LogLine] = []
     commands: list[VenueCommand] = []
     news: list[ExecutionEvent | ExecutionSnapshot | RecordRow] = []
+    instruments: tuple[Instrument, ...] = ()  # in a checkpoint, and before the first one
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -34,6 +36,17 @@ class Recovered(msgspec.Struct, kw_only=True):
     checkpoint: Commit | None
     newest: Commit | None
     torn_bytes: int = 0
+
+    def instruments(self, table: Sequence[Instrument]) -> list[Instrument]:
+        """The market's table, and behind it what the account knew that is no longer there.
+
+        A symbol that was ever traded stays in the account's books; one with a position must be managed.
+        """
+        names = {instrument.symbol for instrument in table}
+        before: dict[str, Instrument] = {}
+        for commit in (self.checkpoint, self.newest):
+            before |= {item.symbol: item for item in (commit.instruments if commit else ())}
+        return [*table, *(item for name, item in before.items() if name not in names)]
 
 
 class CommitJournal(Protocol):

@@ -188,6 +188,14 @@ class ExecutionCore:
         """`data/system/tpsl_snapshot.json` (records.md)."""
         return self._views.tpsl_snapshot_row(now_ns)
 
+    def position_snapshots(self) -> tuple[Row, ...]:
+        """Open positions for `process_state.json` (phase 17 §3.1)."""
+        return self._views.position_snapshots()
+
+    def order_snapshots(self) -> tuple[Row, ...]:
+        """Live orders for `process_state.json` (phase 17 §3.1)."""
+        return self._views.order_snapshots()
+
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""
         return self._views.open_order_rows(now_ns)

@@ -157,6 +157,34 @@ def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: 
     }
 
 
+def position_snapshot(trade: ManagedTrade, instrument: Instrument, unrealized_usdt: float) -> Row:
+    """PositionSnapshot of phase 17 §3.1; the simulated venue has one position a symbol and no id for it."""
+    return {
+        "symbol": trade.symbol,
+        "side": trade.plan.side.value,
+        "entryPrice": price(instrument, trade.average_entry_ticks),
+        "qty": quantity(instrument, trade.position_lots),
+        "leverage": trade.plan.leverage,
+        "pnlUnrealized": round(unrealized_usdt, 8),
+        "exchangePositionId": None,
+    }
+
+
+def order_snapshot(order: Order, instrument: Instrument) -> Row:
+    """OrderSnapshot of phase 17 §3.1 plus the leg and the trigger."""
+    return {
+        "symbol": order.symbol,
+        "side": order.side.value,
+        "clientOrderId": order.client_order_id,
+        "exchangeOrderId": order.exchange_order_id or None,
+        "price": price(instrument, order.price_ticks),
+        "triggerPrice": price(instrument, order.trigger_ticks),
+        "qty": quantity(instrument, order.qty_lots),
+        "status": PUBLIC_STATUS[order.state],
+        "leg": order.leg,
+    }
+
+
 def tpsl_record(trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument) -> Row:
     """One entry of TpslSnapshot.trades (records.md)."""
     stop = orders.get(trade.orders.get(STOP, ""))

@@ -50,7 +50,7 @@ class RequestDesk:
         if instrument is None or plan is None or plan.symbol != request.symbol:
             self._refuse_request(request, ("UNKNOWN_SYMBOL" if not instrument else "NO_PLAN",), now)
             return
-        if plan.dca_levels:  # run without them it would be another trade than the one that was judged
+        if plan.dca_levels:  # without them it would not be the trade that was judged
             self._refuse_request(request, ("DCA_NOT_SUPPORTED",), now)
             return
         result = self._guard(request, now)

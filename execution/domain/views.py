@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execution.domain.account import open_result_usdt
 from execution.domain.orders import OrderState
-from execution.domain.records import Row, tpsl_record
+from execution.domain.records import Row, order_snapshot, position_snapshot, tpsl_record
 from execution.domain.trade import STOP, ManagedTrade
 from execution.domain.workspace import Workspace
 from failover.domain.days import iso_ms
@@ -69,6 +69,26 @@ class Views:
         ]
         return {"timestamp": iso_ms(now_ns), "trades": rows, "schemaVersion": 1}
 
+    def position_snapshots(self) -> tuple[Row, ...]:
+        """PositionSnapshot of each open position (phase 17 §3.1)."""
+        held = [t for t in self._work.state.trades.values() if t.position_lots > 0]
+        return tuple(
+            position_snapshot(t, self._work.instruments[t.symbol], self._unrealized_usdt(t))
+            for t in held
+        )
+
+    def order_snapshots(self) -> tuple[Row, ...]:
+        """OrderSnapshot of each live order (phase 17 §3.1)."""
+        live = [order for order in self._work.state.orders.values() if order.is_live]
+        return tuple(order_snapshot(o, self._work.instruments[o.symbol]) for o in live)
+
+    def _unrealized_usdt(self, trade: ManagedTrade) -> float:
+        quote, instrument = (
+            self._work.quotes.get(trade.symbol),
+            self._work.instruments[trade.symbol],
+        )
+        return open_result_usdt(trade, quote, instrument)[1]
+
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""
         live = (o for o in self._work.state.orders.values() if o.is_live)
@@ -77,7 +97,6 @@ class Views:
     def _position_view(self, trade: ManagedTrade) -> PositionView:
         instrument, entry = self._work.instruments[trade.symbol], trade.average_entry_ticks
         stop = trade.order_of(STOP, self._work.state.orders)
-        _, unrealized = open_result_usdt(trade, self._work.quotes.get(trade.symbol), instrument)
         return PositionView(
             symbol=trade.symbol,
             side=trade.plan.side,
@@ -87,7 +106,7 @@ class Views:
             request_id=trade.request_id,
             stop_ticks=stop.trigger_ticks if stop else None,
             open_risk=trade.open_risk_usdt(instrument, self._work.config.taker_fee_bps),
-            unrealized_pnl=unrealized,
+            unrealized_pnl=self._unrealized_usdt(trade),
             opened_ts_ns=trade.opened_ts_ns,
             mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,
             mae_bps=min(trade.gain_ticks(trade.worst_ticks), 0.0) / entry * 1e4,

@@ -3,6 +3,7 @@
 Synchronous on purpose: one input at a time, journalled before it has an effect. Live time is the wall
 clock; market messages carry exchange time. The venue's clock follows the messages, and the wall clock
 only moves it once the feed has been silent for `FEED_QUIET_NS` (its last messages are then surely here).
+Silent for `FEED_DEAD_NS` the feed is dead: nobody may trade on its last picture, commands wait for it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from execution.domain.desk import COMMANDS, SimulatedDesk
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.ports import Commit, CommitJournal, NewsWriter, OrderLines, RowSink, TradeLines
+from execution.ports import (
+    Commit,
+    CommitJournal,
+    NewsWriter,
+    OrderLines,
+    Recovered,
+    RowSink,
+    TradeLines,
+)
 from failover.adapters.streams import Entry, Position
 from failover.domain.errors import StorageError
 from market.domain.events import EventChunk
@@ -29,7 +38,9 @@ from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot, OrderReq
 logger = logging.getLogger(__name__)
 
 FEED_QUIET_NS = 100_000_000
+FEED_DEAD_NS = 6_000_000_000
 _UNWRITABLE = "ORDER_LOG_UNWRITABLE"
+_NO_MARKET = "SYMBOL_WITHOUT_MARKET"
 News = ExecutionEvent | ExecutionSnapshot | RecordRow
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -69,10 +80,9 @@ class SimulatedAccount:
 
     # -- start ------------------------------------------------------------------------------------------
 
-    def recover(self, now_ns: int) -> str:
+    def recover(self, recovered: Recovered, now_ns: int) -> str:
         """Take up where the last process ended, however it ended; returns one line for the log."""
-        self._now_ns = now_ns
-        recovered = self.sinks.commits.recover()
+        self._now_ns = self._last_market_ns = now_ns
         checkpoint, newest = recovered.checkpoint, recovered.newest
         last = newest or checkpoint
         if last is None:
@@ -93,10 +103,24 @@ class SimulatedAccount:
                 self._observe_until = position.entry_id
         if newest is not None:
             self._complete(newest)
+        self._look_for_lost_symbols(now_ns)
         return (
             f"resumed {len(self.core.trades)} trade(s), {len(self.venue.open_orders())} order(s) at "
             f"commit {last.number}, log seq {self.core.log_seq}, torn bytes {recovered.torn_bytes}"
         )
+
+    def _look_for_lost_symbols(self, now_ns: int) -> None:
+        """A trade whose symbol the market no longer follows is blind: no entries until it is back."""
+        lost = sorted(set(self.core.trades) - set(self.symbols))
+        if not lost:
+            self._publish(self.core.clear_safe_mode(_NO_MARKET, now_ns))
+            return
+        text = (
+            f"{', '.join(lost)}: there is a trade, but the market does not follow the symbol; "
+            "add it to SYMBOLS (or --symbols) of run_market"
+        )
+        logger.critical("symbol_without_market", extra={"symbols": lost, "reason": text})
+        self._publish(self.core.set_safe_mode(_NO_MARKET, text, now_ns))
 
     def _restore_venue(self, commit: Commit, *, with_books: bool) -> None:
         self.venue.restore(commit.venue)
@@ -151,10 +175,10 @@ class SimulatedAccount:
     def on_timer(self, now_ns: int) -> None:
         """Every few ms of wall clock."""
         self._now_ns = now_ns
-        is_quiet = now_ns - self._last_market_ns >= FEED_QUIET_NS
+        is_quiet = FEED_QUIET_NS <= now_ns - self._last_market_ns < FEED_DEAD_NS
         venue_time_ns = now_ns - FEED_QUIET_NS if is_quiet and not self._observe_until else 0
         self._publish_steps(self.desk.on_timer(now_ns, venue_time_ns))
-        if self._backlog:
+        if self._backlog or _UNWRITABLE in self.core.book.safe_mode:
             self._retry_backlog(now_ns)
 
     def _arrived(self, entry: Entry, now_ns: int) -> None:
@@ -185,6 +209,7 @@ class SimulatedAccount:
         return self._commit(with_books=True)
 
     def _commit(self, *, with_books: bool) -> Commit:
+        names_all = with_books or self._checkpointed < 0
         return Commit(
             number=self._number,
             core=self.core.state(),
@@ -193,6 +218,7 @@ class SimulatedAccount:
             positions=dict(self.positions),
             symbols=self.symbols,
             ts_ns=self._now_ns,
+            instruments=tuple(self.core.instruments.values()) if names_all else (),
         )
 
     def _journal(self, outputs: list[ExecutionOutput]) -> bool:
@@ -227,11 +253,17 @@ class SimulatedAccount:
             self._publish(self.core.set_safe_mode(_UNWRITABLE, error.reason, self._now_ns))
 
     def _retry_backlog(self, now_ns: int) -> None:
+        """Lines that could not be written, then the state they led to; also after a restart."""
         try:
-            self.sinks.order_log.append(self._backlog, now_ns)
+            if self._backlog:
+                self.sinks.order_log.append(self._backlog, now_ns)
+                self._backlog.clear()
+            commit = self._commit(with_books=False)
+            commit.number += 1
+            self.sinks.commits.append(commit)
         except StorageError:
             return
-        self._backlog.clear()
+        self._number = commit.number
         logger.warning("order_log_writable_again")
         self._publish(self.core.clear_safe_mode(_UNWRITABLE, now_ns))
 

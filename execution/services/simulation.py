@@ -15,10 +15,12 @@ import msgspec
 
 from execution.domain.operator import OperatorCommand
 from execution.ports import CommitJournal
+from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import SimulatedAccount
 from failover.adapters.files import write_json_snapshot
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader
 from failover.domain.errors import StorageError
+from failover.domain.process_state import ProcessState
 from failover.services.host import ServiceContext
 from market.domain.events import unpack_chunk
 from market.domain.frames import unpack_frames
@@ -74,6 +76,7 @@ class SimulationService:
     reader: StreamReader
     streams: Streams
     commits: CommitJournal
+    process: ProcessRecord
     system_dir: Path
     bad_inputs: Counter[str] = field(default_factory=Counter)
     _is_caught_up: bool = False
@@ -127,9 +130,11 @@ class SimulationService:
             "execution_snapshot.json": core.execution_snapshot_row(now_ns),
             "tpsl_snapshot.json": core.tpsl_snapshot_row(now_ns),
         }
-        await asyncio.to_thread(self._write_snapshots, snapshots)
+        process = self.process.next(is_ready=self._is_caught_up)
+        await asyncio.to_thread(self._write_snapshots, snapshots, process)
 
-    def _write_snapshots(self, snapshots: dict[str, Any]) -> None:
+    def _write_snapshots(self, snapshots: dict[str, Any], process: ProcessState) -> None:
+        self.process.write(process)
         for name, content in snapshots.items():
             write_json_snapshot(self.system_dir / name, content)
 
