@@ -17,52 +17,41 @@ from execution.domain.synthetic_compile import inner_kernel, kernel
 
 BID, ASK = 0, 1
 NO_BID, NO_ASK = -(1 << 60), 1 << 60
-_FREE, _LIVE = 0, 1  # places in `counts`
+# Columns of `levels`.
+LEVEL_LOTS, HEAD, TAIL = 0, 1, 2
+# Columns of `orders`; LIVE and FREE are two lists of slots kept beside the orders.
+SIDE, TICK, LOTS, NEXT, PREV, PLACE, LIVE, FREE = range(8)
+# Places in `counts`.
+FREE_ORDERS, LIVE_ORDERS, SIDE_ORDERS = 0, 1, 2
 
 
 class Book(NamedTuple):
     """Arrays of one symbol's book; c = capacity in orders, r = ring size (a power of two).
 
-    level_lots i8[2, r] total size, level_head/level_tail i4[2, r] first and last order (-1: none),
-    best i8[2] best ticks, side_orders i8[2] resting orders, order_* columns [c],
-    live i4[c] the resting orders in no order with order_place i4[c] pointing back, free i4[c] stack,
-    counts i8[2]: free, live.
+    levels i8[2, r, 3] total size, first and last order (-1: none) of each price; orders i8[c, 8] the
+    columns above: LIVE holds the resting orders in no order with PLACE pointing back, FREE is a stack;
+    best i8[2] best ticks; counts i8[4] free, live, bids, asks.
+
+    Four arrays and not one a column: every array in a signature costs compile time in every function.
     """
 
-    level_lots: NDArray[np.int64]
-    level_head: NDArray[np.int32]
-    level_tail: NDArray[np.int32]
+    levels: NDArray[np.int64]
+    orders: NDArray[np.int64]
     best: NDArray[np.int64]
-    side_orders: NDArray[np.int64]
-    order_side: NDArray[np.uint8]
-    order_tick: NDArray[np.int64]
-    order_lots: NDArray[np.int64]
-    order_next: NDArray[np.int32]
-    order_prev: NDArray[np.int32]
-    order_place: NDArray[np.int32]
-    live: NDArray[np.int32]
-    free: NDArray[np.int32]
     counts: NDArray[np.int64]
 
 
 def empty_book(*, ring: int, capacity: int) -> Book:
     """A book without orders; `ring` must be a power of two."""
-    return Book(
-        level_lots=np.zeros((2, ring), np.int64),
-        level_head=np.full((2, ring), -1, np.int32),
-        level_tail=np.full((2, ring), -1, np.int32),
+    book = Book(
+        levels=np.full((2, ring, 3), -1, np.int64),
+        orders=np.zeros((capacity, 8), np.int64),
         best=np.array([NO_BID, NO_ASK], np.int64),
-        side_orders=np.zeros(2, np.int64),
-        order_side=np.zeros(capacity, np.uint8),
-        order_tick=np.zeros(capacity, np.int64),
-        order_lots=np.zeros(capacity, np.int64),
-        order_next=np.full(capacity, -1, np.int32),
-        order_prev=np.full(capacity, -1, np.int32),
-        order_place=np.full(capacity, -1, np.int32),
-        live=np.zeros(capacity, np.int32),
-        free=np.arange(capacity, dtype=np.int32)[::-1].copy(),
-        counts=np.array([capacity, 0], np.int64),
+        counts=np.array([capacity, 0, 0, 0], np.int64),
     )
+    book.levels[:, :, LEVEL_LOTS] = 0
+    book.orders[:, FREE] = np.arange(capacity)[::-1]
+    return book
 
 
 @kernel
@@ -71,27 +60,27 @@ def add_order(book: Book, side: int, tick: int, lots: int) -> int:
 
     The caller has made sure that it does not cross.
     """
-    if book.counts[_FREE] == 0:
+    if book.counts[FREE_ORDERS] == 0:
         return -1
-    book.counts[_FREE] -= 1
-    order = book.free[book.counts[_FREE]]
-    place = tick & (book.level_lots.shape[1] - 1)
-    last = book.level_tail[side, place]
-    book.order_side[order] = side
-    book.order_tick[order] = tick
-    book.order_lots[order] = lots
-    book.order_prev[order] = last
-    book.order_next[order] = -1
+    book.counts[FREE_ORDERS] -= 1
+    order = book.orders[book.counts[FREE_ORDERS], FREE]
+    place = tick & (book.levels.shape[1] - 1)
+    last = book.levels[side, place, TAIL]
+    book.orders[order, SIDE] = side
+    book.orders[order, TICK] = tick
+    book.orders[order, LOTS] = lots
+    book.orders[order, PREV] = last
+    book.orders[order, NEXT] = -1
     if last < 0:
-        book.level_head[side, place] = order
+        book.levels[side, place, HEAD] = order
     else:
-        book.order_next[last] = order
-    book.level_tail[side, place] = order
-    book.level_lots[side, place] += lots
-    book.order_place[order] = book.counts[_LIVE]
-    book.live[book.counts[_LIVE]] = order
-    book.counts[_LIVE] += 1
-    book.side_orders[side] += 1
+        book.orders[last, NEXT] = order
+    book.levels[side, place, TAIL] = order
+    book.levels[side, place, LEVEL_LOTS] += lots
+    book.orders[order, PLACE] = book.counts[LIVE_ORDERS]
+    book.orders[book.counts[LIVE_ORDERS], LIVE] = order
+    book.counts[LIVE_ORDERS] += 1
+    book.counts[SIDE_ORDERS + side] += 1
     if (side == BID and tick > book.best[BID]) or (side == ASK and tick < book.best[ASK]):
         book.best[side] = tick
     return int(order)
@@ -100,39 +89,39 @@ def add_order(book: Book, side: int, tick: int, lots: int) -> int:
 @kernel
 def remove_order(book: Book, order: int) -> None:
     """Take an order out, whatever is left of it, and find the next best price if it was the last there."""
-    side, tick = np.int64(book.order_side[order]), book.order_tick[order]
-    place = tick & (book.level_lots.shape[1] - 1)
-    before, after = book.order_prev[order], book.order_next[order]
+    side, tick = book.orders[order, SIDE], book.orders[order, TICK]
+    place = tick & (book.levels.shape[1] - 1)
+    before, after = book.orders[order, PREV], book.orders[order, NEXT]
     if before < 0:
-        book.level_head[side, place] = after
+        book.levels[side, place, HEAD] = after
     else:
-        book.order_next[before] = after
+        book.orders[before, NEXT] = after
     if after < 0:
-        book.level_tail[side, place] = before
+        book.levels[side, place, TAIL] = before
     else:
-        book.order_prev[after] = before
-    book.level_lots[side, place] -= book.order_lots[order]
-    last_live = book.live[book.counts[_LIVE] - 1]
-    book.live[book.order_place[order]] = last_live
-    book.order_place[last_live] = book.order_place[order]
-    book.counts[_LIVE] -= 1
-    book.free[book.counts[_FREE]] = order
-    book.counts[_FREE] += 1
-    book.side_orders[side] -= 1
-    if book.level_head[side, place] < 0 and tick == book.best[side]:
+        book.orders[after, PREV] = before
+    book.levels[side, place, LEVEL_LOTS] -= book.orders[order, LOTS]
+    last_live = book.orders[book.counts[LIVE_ORDERS] - 1, LIVE]
+    book.orders[book.orders[order, PLACE], LIVE] = last_live
+    book.orders[last_live, PLACE] = book.orders[order, PLACE]
+    book.counts[LIVE_ORDERS] -= 1
+    book.orders[book.counts[FREE_ORDERS], FREE] = order
+    book.counts[FREE_ORDERS] += 1
+    book.counts[SIDE_ORDERS + side] -= 1
+    if book.levels[side, place, HEAD] < 0 and tick == book.best[side]:
         book.best[side] = next_level(book, side, tick)
 
 
 @inner_kernel
 def next_level(book: Book, side: int, tick: int) -> int:
     """The next price with orders behind `tick` on `side`; NO_BID or NO_ASK when there is none."""
-    if book.side_orders[side] == 0:
+    if book.counts[SIDE_ORDERS + side] == 0:
         return NO_BID if side == BID else NO_ASK
-    ring = book.level_lots.shape[1]
+    ring = book.levels.shape[1]
     step = -1 if side == BID else 1
     for _ in range(ring):
         tick += step
-        if book.level_head[side, tick & (ring - 1)] >= 0:
+        if book.levels[side, tick & (ring - 1), HEAD] >= 0:
             return int(tick)
     return NO_BID if side == BID else NO_ASK
 
@@ -140,16 +129,16 @@ def next_level(book: Book, side: int, tick: int) -> int:
 @kernel
 def take_from_best(book: Book, side: int, lots: int) -> int:
     """Trade up to `lots` with the oldest orders at the best price of `side`; return the lots traded."""
-    ring = book.level_lots.shape[1]
+    ring = book.levels.shape[1]
     tick = book.best[side]
     left = lots
-    while left > 0 and book.best[side] == tick and book.side_orders[side] > 0:
-        order = book.level_head[side, tick & (ring - 1)]
-        if book.order_lots[order] > left:
-            book.order_lots[order] -= left
-            book.level_lots[side, tick & (ring - 1)] -= left
+    while left > 0 and book.best[side] == tick and book.counts[SIDE_ORDERS + side] > 0:
+        order = book.levels[side, tick & (ring - 1), HEAD]
+        if book.orders[order, LOTS] > left:
+            book.orders[order, LOTS] -= left
+            book.levels[side, tick & (ring - 1), LEVEL_LOTS] -= left
             return lots
-        left -= book.order_lots[order]
+        left -= book.orders[order, LOTS]
         remove_order(book, order)
     return lots - left
 
@@ -157,34 +146,32 @@ def take_from_best(book: Book, side: int, lots: int) -> int:
 @kernel
 def clear_level(book: Book, side: int, tick: int) -> None:
     """Cancel every order at one price."""
-    place = tick & (book.level_lots.shape[1] - 1)
-    while book.level_head[side, place] >= 0:
-        remove_order(book, book.level_head[side, place])
+    place = tick & (book.levels.shape[1] - 1)
+    while book.levels[side, place, HEAD] >= 0:
+        remove_order(book, book.levels[side, place, HEAD])
 
 
 @kernel
 def drop_far_orders(book: Book, middle_tick: int, reach_ticks: int) -> None:
     """Cancel every order further than `reach_ticks` from `middle_tick`."""
     i = 0
-    while i < book.counts[_LIVE]:
-        order = book.live[i]
-        if abs(book.order_tick[order] - middle_tick) > reach_ticks:
+    while i < book.counts[LIVE_ORDERS]:
+        order = book.orders[i, LIVE]
+        if abs(book.orders[order, TICK] - middle_tick) > reach_ticks:
             remove_order(book, order)
         else:
             i += 1
 
 
 @kernel
-def best_levels(
-    book: Book, side: int, depth: int, ticks: NDArray[np.int64], lots: NDArray[np.int64]
-) -> int:
-    """Write the best `depth` levels of `side`, best first, into `ticks` and `lots`; return how many."""
-    ring = book.level_lots.shape[1]
+def best_levels(book: Book, side: int, depth: int, levels: NDArray[np.int64]) -> int:
+    """Write (tick, lots) of the best `depth` levels of `side`, best first, into `levels`; return how many."""
+    ring = book.levels.shape[1]
     count = 0
     tick = book.best[side]
     while count < depth and tick != NO_BID and tick != NO_ASK:
-        ticks[count] = tick
-        lots[count] = book.level_lots[side, tick & (ring - 1)]
+        levels[count, 0] = tick
+        levels[count, 1] = book.levels[side, tick & (ring - 1), LEVEL_LOTS]
         count += 1
         if count < depth:
             # A full scan of the ring for every missing level would be slow only for an empty side.
@@ -200,6 +187,6 @@ def _next_within(book: Book, side: int, tick: int, ring: int) -> int:
         tick += step
         if abs(tick - first) >= ring:
             break
-        if book.level_head[side, tick & (ring - 1)] >= 0:
+        if book.levels[side, tick & (ring - 1), HEAD] >= 0:
             return int(tick)
     return NO_BID if side == BID else NO_ASK

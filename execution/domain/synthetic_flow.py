@@ -17,8 +17,13 @@ from numpy.typing import NDArray
 from execution.domain.synthetic_book import (
     ASK,
     BID,
+    LIVE,
+    LIVE_ORDERS,
     NO_ASK,
     NO_BID,
+    SIDE,
+    SIDE_ORDERS,
+    TICK,
     Book,
     add_order,
     clear_level,
@@ -27,7 +32,36 @@ from execution.domain.synthetic_book import (
     take_from_best,
 )
 from execution.domain.synthetic_compile import inner_kernel, kernel
-from execution.domain.synthetic_profile import FlowRules
+from execution.domain.synthetic_rules import (
+    BASE_RATE,
+    BETA,
+    CANCEL_RATE_FAR,
+    CANCEL_RATE_NEAR,
+    DRIFT_BPS_PER_S,
+    DRIFT_LAG_S,
+    EXCITE_CROSS,
+    EXCITE_DECAY,
+    EXCITE_SELF,
+    FAR_REACH_BPS,
+    FLOW_TILT,
+    HALF_SPREAD_BPS,
+    IMPACT_BPS,
+    IMPACT_POWER,
+    INFORMED_ABOVE_BPS,
+    LIMIT_DECAY,
+    LIMIT_EXCITE,
+    LIMIT_RATE,
+    MEAN_IMPACT_WEIGHT,
+    NEAR_REACH_BPS,
+    NEWS_RATE,
+    NEWS_SCALE_BPS,
+    ORDER_LOG_MEDIAN_LOTS,
+    ORDER_SIGMA,
+    SIGNAL_HALF_LIFE_S,
+    SIZE_TILT,
+    TRADE_LOG_MEDIAN_LOTS,
+    TRADE_SIGMA,
+)
 
 STEP_NS = 10_000_000  # conditions, drift and the push grid move in steps of this length
 STEP_S = 0.01
@@ -48,21 +82,16 @@ TOUCH_SHARE, FAR_SHARE = 0.30, 0.10
 _INFORMED_SIZE, _INFORMED_CHANCE = 3.0, 0.6
 _STALE_SHARE = 0.6  # a quote closer to fair than this share of the half spread is stale
 _REQUOTE_CHANCE = 0.8
-IMPACT_POWER = 0.4  # impact grows with size to this power
 _MAX_WALK_BPS = 25.0  # a market order stops here: Bybit turns it into an IOC limit
 
 
 class Tape(NamedTuple):
-    """Trades of the step: time_ns, side (taker), tick, lots, taker (number of the taker's order).
+    """Trades of the step: rows i8[n, 5] time_ns, side (taker), tick, lots, number of the taker's order.
 
     counts i8[4]: trades on the tape, takers so far, 1 when the book changed, matched time of the last change.
     """
 
-    time_ns: NDArray[np.int64]
-    side: NDArray[np.uint8]
-    tick: NDArray[np.int64]
-    lots: NDArray[np.int64]
-    taker: NDArray[np.int64]
+    rows: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
@@ -70,21 +99,14 @@ TRADES, TAKERS, CHANGED, CHANGED_AT = range(4)
 
 
 def empty_tape(capacity: int) -> Tape:
-    return Tape(
-        time_ns=np.zeros(capacity, np.int64),
-        side=np.zeros(capacity, np.uint8),
-        tick=np.zeros(capacity, np.int64),
-        lots=np.zeros(capacity, np.int64),
-        taker=np.zeros(capacity, np.int64),
-        counts=np.zeros(4, np.int64),
-    )
+    return Tape(rows=np.zeros((capacity, 5), np.int64), counts=np.zeros(4, np.int64))
 
 
 @inner_kernel
 def run_step(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     common_jump_bps: float,
     rng: np.random.Generator,
@@ -96,7 +118,7 @@ def run_step(
     elapsed = 0.0
     while True:
         buy, sell, limit, cancel = _intensities(book, state, rules, condition)
-        news = rules.news_rate
+        news = rules[NEWS_RATE]
         total = buy + sell + limit + cancel + news
         wait = rng.standard_exponential() / total
         if elapsed + wait >= STEP_S:
@@ -108,60 +130,67 @@ def run_step(
         # Thinning: intensities only decay between arrivals, so `total` bounds them from above.
         draw = rng.random() * total
         buy, sell, limit, cancel_now = _intensities(book, state, rules, condition)
-        if draw < buy:
-            _market_order(book, state, rules, condition, rng, BUY, now_ns, tape)
-        elif draw < buy + sell:
-            _market_order(book, state, rules, condition, rng, SELL, now_ns, tape)
+        if draw < buy + sell:
+            side = BUY if draw < buy else SELL
+            _market_order(book, state, rules, condition, rng, side, now_ns, tape)
         elif draw < buy + sell + limit:
             _limit_order(book, state, rules, condition, rng, now_ns, tape)
         elif draw < buy + sell + limit + cancel_now:
             _cancel(book, state, rules, rng, now_ns, tape)
         elif draw < buy + sell + limit + cancel_now + news:
-            jump = rng.standard_exponential() * rules.news_scale_bps * condition[VOLATILITY]
+            jump = rng.standard_exponential() * rules[NEWS_SCALE_BPS] * condition[VOLATILITY]
             jump = jump if rng.random() < 0.5 else -jump
             _move_fair(book, state, rules, condition, rng, jump, now_ns, tape)
 
 
 @inner_kernel
 def _intensities(
-    book: Book, state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64]
+    book: Book,
+    state: NDArray[np.float64],
+    rules: NDArray[np.float64],
+    condition: NDArray[np.float64],
 ) -> tuple[float, float, float, float]:
     """Arrivals per second of market buys, market sells, limit orders, cancels."""
-    tilt = rules.flow_tilt * np.tanh(state[SIGNAL])
-    buy = rules.base_rate * condition[BUY_FLOW] * (1.0 + tilt) + state[EXCITED_BUY]
-    sell = rules.base_rate * condition[SELL_FLOW] * (1.0 - tilt) + state[EXCITED_SELL]
-    limit = rules.limit_rate * condition[DEPTH] + state[EXCITED_LIMIT]
-    cancel = rules.cancel_rate_near * book.counts[1]
+    tilt = rules[FLOW_TILT] * np.tanh(state[SIGNAL])
+    buy = rules[BASE_RATE] * condition[BUY_FLOW] * (1.0 + tilt) + state[EXCITED_BUY]
+    sell = rules[BASE_RATE] * condition[SELL_FLOW] * (1.0 - tilt) + state[EXCITED_SELL]
+    limit = rules[LIMIT_RATE] * condition[DEPTH] + state[EXCITED_LIMIT]
+    cancel = rules[CANCEL_RATE_NEAR] * book.counts[LIVE_ORDERS]
     return buy, sell, limit, cancel
 
 
 @inner_kernel
 def _let_pass(
-    state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64], span_s: float
+    state: NDArray[np.float64],
+    rules: NDArray[np.float64],
+    condition: NDArray[np.float64],
+    span_s: float,
 ) -> None:
     """Decay the excitation and take the flow everybody expects back out of the fair price.
 
     Each market order moves fair by its impact when it comes; the integral of the expected impact moves it
     back as time passes. Together they are a martingale, however clustered and one-sided the flow is.
     """
-    market_decay = np.exp(-rules.excite_decay * span_s)
-    tilt = rules.flow_tilt * np.tanh(state[SIGNAL])
-    base = rules.base_rate * (
+    market_decay = np.exp(-rules[EXCITE_DECAY] * span_s)
+    tilt = rules[FLOW_TILT] * np.tanh(state[SIGNAL])
+    base = rules[BASE_RATE] * (
         condition[BUY_FLOW] * (1.0 + tilt) - condition[SELL_FLOW] * (1.0 - tilt)
     )
-    excited = (state[EXCITED_BUY] - state[EXCITED_SELL]) * (1.0 - market_decay) / rules.excite_decay
-    expected = rules.impact_bps * rules.mean_impact_weight * condition[VOLATILITY]
+    excited = (
+        (state[EXCITED_BUY] - state[EXCITED_SELL]) * (1.0 - market_decay) / rules[EXCITE_DECAY]
+    )
+    expected = rules[IMPACT_BPS] * rules[MEAN_IMPACT_WEIGHT] * condition[VOLATILITY]
     state[FAIR] *= 1.0 - 1e-4 * expected * (base * span_s + excited)
     state[EXCITED_BUY] *= market_decay
     state[EXCITED_SELL] *= market_decay
-    state[EXCITED_LIMIT] *= np.exp(-rules.limit_decay * span_s)
+    state[EXCITED_LIMIT] *= np.exp(-rules[LIMIT_DECAY] * span_s)
 
 
 @inner_kernel
 def _move_slow_state(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     common_jump_bps: float,
     rng: np.random.Generator,
@@ -169,11 +198,11 @@ def _move_slow_state(
     tape: Tape,
 ) -> None:
     """Signal, drift and episode for one step, then let the quotes follow."""
-    keep = np.exp(-STEP_S * np.log(2.0) / rules.signal_half_life_s)
+    keep = np.exp(-STEP_S * np.log(2.0) / rules[SIGNAL_HALF_LIFE_S])
     state[SIGNAL] = state[SIGNAL] * keep + np.sqrt(1.0 - keep * keep) * rng.standard_normal()
-    state[DRIFT] += (state[SIGNAL] - state[DRIFT]) * STEP_S / rules.drift_lag_s
-    move = rules.drift_bps_per_s * condition[VOLATILITY] * state[DRIFT] * STEP_S
-    move += rules.beta * common_jump_bps
+    state[DRIFT] += (state[SIGNAL] - state[DRIFT]) * STEP_S / rules[DRIFT_LAG_S]
+    move = rules[DRIFT_BPS_PER_S] * condition[VOLATILITY] * state[DRIFT] * STEP_S
+    move += rules[BETA] * common_jump_bps
     hazard = condition[CRASH_HAZARD]
     if hazard > 0.0 and state[EPISODE_OVER] != condition[EPISODE]:
         # A rational bubble: the drift is the fair price of the crash that may end it at any moment.
@@ -186,16 +215,16 @@ def _move_slow_state(
 
 @inner_kernel
 def _half_spread_ticks(
-    state: NDArray[np.float64], rules: FlowRules, condition: NDArray[np.float64]
+    state: NDArray[np.float64], rules: NDArray[np.float64], condition: NDArray[np.float64]
 ) -> float:
-    return float(state[FAIR] * 1e-4 * rules.half_spread_bps * condition[SPREAD])
+    return float(state[FAIR] * 1e-4 * rules[HALF_SPREAD_BPS] * condition[SPREAD])
 
 
 @inner_kernel
 def _move_fair(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     rng: np.random.Generator,
     move_bps: float,
@@ -207,14 +236,15 @@ def _move_fair(
     half = _half_spread_ticks(state, rules, condition)
     # Only a jump is worth a taker's fee; a creeping price finds the quotes already moved.
     budget = 0
-    if abs(move_bps) > rules.informed_above_bps and rng.random() < _INFORMED_CHANCE:
-        budget = _draw_lots(rng, rules.trade_log_median_lots, rules.trade_sigma, _INFORMED_SIZE)
-    _clear_stale(book, state, ASK, state[FAIR] + _STALE_SHARE * half, budget, now_ns, tape)
-    _clear_stale(book, state, BID, state[FAIR] - _STALE_SHARE * half, budget, now_ns, tape)
+    if abs(move_bps) > rules[INFORMED_ABOVE_BPS] and rng.random() < _INFORMED_CHANCE:
+        budget = _draw_lots(rng, rules[TRADE_LOG_MEDIAN_LOTS], rules[TRADE_SIGMA], _INFORMED_SIZE)
+    for side in range(ASK, BID - 1, -1):
+        stale = _STALE_SHARE * half if side == ASK else -_STALE_SHARE * half
+        _clear_stale(book, state, side, state[FAIR] + stale, budget, now_ns, tape)
     if abs(state[FAIR] - state[PURGED_AT]) > 0.0005 * state[FAIR]:
         state[PURGED_AT] = state[FAIR]
-        drop_far_orders(book, int(state[FAIR]), book.level_lots.shape[1] // 4)
-    for side in (BID, ASK):
+        drop_far_orders(book, int(state[FAIR]), book.levels.shape[1] // 4)
+    for side in range(2):
         touch = _touch_tick(state, half, side)
         gap = touch - book.best[BID] if side == BID else book.best[ASK] - touch
         if gap > 0 and rng.random() < _REQUOTE_CHANCE:
@@ -256,18 +286,17 @@ def _clear_stale(
 
 
 @inner_kernel
-def _excite(state: NDArray[np.float64], rules: FlowRules, side: int) -> None:
-    own, other = (EXCITED_BUY, EXCITED_SELL) if side == BUY else (EXCITED_SELL, EXCITED_BUY)
-    state[own] += rules.excite_self
-    state[other] += rules.excite_cross
-    state[EXCITED_LIMIT] += rules.limit_excite
+def _excite(state: NDArray[np.float64], rules: NDArray[np.float64], side: int) -> None:
+    state[EXCITED_BUY] += rules[EXCITE_SELF] if side == BUY else rules[EXCITE_CROSS]
+    state[EXCITED_SELL] += rules[EXCITE_CROSS] if side == BUY else rules[EXCITE_SELF]
+    state[EXCITED_LIMIT] += rules[LIMIT_EXCITE]
 
 
 @inner_kernel
 def _market_order(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     rng: np.random.Generator,
     side: int,
@@ -275,14 +304,14 @@ def _market_order(
     tape: Tape,
 ) -> None:
     """Walk the book from the best price on, then let fair move by the order's impact."""
-    spread_of_size = rules.trade_sigma * rng.standard_normal()
-    lots = max(1, int(np.exp(rules.trade_log_median_lots + spread_of_size)))
+    spread_of_size = rules[TRADE_SIGMA] * rng.standard_normal()
+    lots = max(1, int(np.exp(rules[TRADE_LOG_MEDIAN_LOTS] + spread_of_size)))
     weight = np.exp(IMPACT_POWER * spread_of_size)
     resting = ASK if side == BUY else BID
     furthest = state[FAIR] * 1e-4 * _MAX_WALK_BPS
     tape.counts[TAKERS] += 1
     left = lots
-    while left > 0 and book.side_orders[resting] > 1:
+    while left > 0 and book.counts[SIDE_ORDERS + resting] > 1:
         tick = book.best[resting]
         if abs(tick - state[FAIR]) > furthest:
             break
@@ -294,7 +323,7 @@ def _market_order(
     sign = 1.0 if side == BUY else -1.0
     _move_fair(
         book, state, rules, condition, rng,
-        sign * rules.impact_bps * weight * condition[VOLATILITY], now_ns, tape,
+        sign * rules[IMPACT_BPS] * weight * condition[VOLATILITY], now_ns, tape,
     )  # fmt: skip
 
 
@@ -302,7 +331,7 @@ def _market_order(
 def _limit_order(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     rng: np.random.Generator,
     now_ns: int,
@@ -313,9 +342,9 @@ def _limit_order(
     if kind < TOUCH_SHARE:
         behind_bps = 0.0
     elif kind < 1.0 - FAR_SHARE:
-        behind_bps = rng.standard_exponential() * rules.near_reach_bps * condition[SPREAD]
+        behind_bps = rng.standard_exponential() * rules[NEAR_REACH_BPS] * condition[SPREAD]
     else:
-        behind_bps = rng.standard_exponential() * rules.far_reach_bps
+        behind_bps = rng.standard_exponential() * rules[FAR_REACH_BPS]
     _rest(book, state, rules, condition, rng, side, behind_bps, now_ns, tape)
 
 
@@ -323,7 +352,7 @@ def _limit_order(
 def _rest(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     rng: np.random.Generator,
     side: int,
@@ -340,10 +369,10 @@ def _rest(
         tick = min(tick, book.best[ASK] - 1)
     elif side == ASK and book.best[BID] != NO_BID:
         tick = max(tick, book.best[BID] + 1)
-    if tick < 1 or abs(tick - state[FAIR]) > book.level_lots.shape[1] // 4:
+    if tick < 1 or abs(tick - state[FAIR]) > book.levels.shape[1] // 4:
         return
-    tilt = np.exp(sign * rules.size_tilt * np.tanh(state[SIGNAL]))
-    lots = _draw_lots(rng, rules.order_log_median_lots, rules.order_sigma, tilt)
+    tilt = np.exp(sign * rules[SIZE_TILT] * np.tanh(state[SIGNAL]))
+    lots = _draw_lots(rng, rules[ORDER_LOG_MEDIAN_LOTS], rules[ORDER_SIGMA], tilt)
     add_order(book, side, tick, lots)
     _mark_changed(tape, now_ns)
 
@@ -352,21 +381,21 @@ def _rest(
 def _cancel(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     rng: np.random.Generator,
     now_ns: int,
     tape: Tape,
 ) -> None:
     """A resting order drawn at random goes; far ones are patient."""
-    if book.counts[1] == 0:
+    if book.counts[LIVE_ORDERS] == 0:
         return
-    order = book.live[int(rng.random() * book.counts[1])]
-    reach = _PATIENCE_REACHES * rules.near_reach_bps * 1e-4 * state[FAIR]
-    away = (book.order_tick[order] - state[FAIR]) / reach
-    impatience = max(1.0 / (1.0 + away * away), rules.cancel_rate_far / rules.cancel_rate_near)
+    order = book.orders[int(rng.random() * book.counts[LIVE_ORDERS]), LIVE]
+    reach = _PATIENCE_REACHES * rules[NEAR_REACH_BPS] * 1e-4 * state[FAIR]
+    away = (book.orders[order, TICK] - state[FAIR]) / reach
+    impatience = max(1.0 / (1.0 + away * away), rules[CANCEL_RATE_FAR] / rules[CANCEL_RATE_NEAR])
     if rng.random() > impatience:
         return
-    if book.side_orders[book.order_side[order]] > 1:
+    if book.counts[SIDE_ORDERS + book.orders[order, SIDE]] > 1:
         remove_order(book, order)
         _mark_changed(tape, now_ns)
 
@@ -380,13 +409,13 @@ def _draw_lots(rng: np.random.Generator, log_median: float, sigma: float, factor
 @inner_kernel
 def _print_trade(tape: Tape, now_ns: int, side: int, tick: int, lots: int) -> None:
     place = tape.counts[TRADES]
-    if lots <= 0 or place >= tape.tick.shape[0]:
+    if lots <= 0 or place >= tape.rows.shape[0]:
         return
-    tape.time_ns[place] = now_ns
-    tape.side[place] = side
-    tape.tick[place] = tick
-    tape.lots[place] = lots
-    tape.taker[place] = tape.counts[TAKERS]
+    tape.rows[place, 0] = now_ns
+    tape.rows[place, 1] = side
+    tape.rows[place, 2] = tick
+    tape.rows[place, 3] = lots
+    tape.rows[place, 4] = tape.counts[TAKERS]
     tape.counts[TRADES] = place + 1
 
 
@@ -400,24 +429,25 @@ def _mark_changed(tape: Tape, now_ns: int) -> None:
 def fill_book(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     condition: NDArray[np.float64],
     rng: np.random.Generator,
     tape: Tape,
 ) -> None:
     """Fill an empty book with about as many near and far orders as the flow keeps in it."""
-    near = rules.limit_rate * (1.0 - FAR_SHARE) / rules.cancel_rate_near
-    far = rules.limit_rate * FAR_SHARE / rules.cancel_rate_far
-    for side in (BID, ASK):
-        _rest(book, state, rules, condition, rng, side, 0.0, 0, tape)
+    now_ns = tape.counts[CHANGED_AT]
+    near = rules[LIMIT_RATE] * (1.0 - FAR_SHARE) / rules[CANCEL_RATE_NEAR]
+    far = rules[LIMIT_RATE] * FAR_SHARE / rules[CANCEL_RATE_FAR]
+    for side in range(2):
+        _rest(book, state, rules, condition, rng, side, 0.0, now_ns, tape)
     for _ in range(int(near)):
         side = BID if rng.random() < 0.5 else ASK
         is_touch = rng.random() < TOUCH_SHARE
-        behind = 0.0 if is_touch else rng.standard_exponential() * rules.near_reach_bps
-        _rest(book, state, rules, condition, rng, side, behind, 0, tape)
+        behind = 0.0 if is_touch else rng.standard_exponential() * rules[NEAR_REACH_BPS]
+        _rest(book, state, rules, condition, rng, side, behind, now_ns, tape)
     for _ in range(int(far)):
         side = BID if rng.random() < 0.5 else ASK
         _rest(
             book, state, rules, condition, rng, side,
-            rng.standard_exponential() * rules.far_reach_bps, 0, tape,
+            rng.standard_exponential() * rules[FAR_REACH_BPS], now_ns, tape,
         )  # fmt: skip

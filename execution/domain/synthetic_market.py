@@ -17,7 +17,7 @@ from execution.domain.synthetic_instruments import synthetic_instruments
 from execution.domain.synthetic_outbox import Channel
 from execution.domain.synthetic_profile import DEFAULT_SYMBOLS
 from execution.domain.synthetic_symbol import CommonFactor, SyntheticSymbol
-from execution.domain.synthetic_window import DEPTHS
+from execution.domain.synthetic_window import DEPTHS, window_levels
 from market.domain.events import ASK, BID, ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
 
@@ -102,6 +102,8 @@ class SyntheticMarket:
             for part in self._advance(index, symbol, stop)
         ]
         self._next_step = stop
+        for seconds in (self._common, *(symbol.conditions for symbol in self.symbols)):
+            seconds.forget_before(stop // STEPS_PER_S)
         return _merged(parts)
 
     def _advance(self, index: int, symbol: SyntheticSymbol, stop: int) -> Iterator[Messages]:
@@ -113,28 +115,23 @@ class SyntheticMarket:
 
     def window(self, symbol: int, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Book of `depth` as sent last: bids and asks, each i8[k, 2] of (tick, lots), best first."""
-        window = self.symbols[symbol].windows[DEPTHS.index(depth)]
-        bids, asks = (
-            np.column_stack((window.ticks[side, :count], window.lots[side, :count]))
-            for side, count in ((BID, int(window.sizes[BID])), (ASK, int(window.sizes[ASK])))
-        )
-        return bids, asks
+        return window_levels(self.symbols[symbol].windows, DEPTHS.index(depth))
 
 
 def _taken(symbol: SyntheticSymbol, index: int) -> Messages:
     """Copy the outbox of one symbol."""
     rows, entries = (int(v) for v in symbol.out.counts)
-    out = symbol.out
+    row, entry = symbol.out.rows[:rows], symbol.out.entries[:entries]
     return Messages(
         symbol=np.full(rows, index, np.int64),
-        channel=out.channel[:rows].copy(),
-        sent_ns=out.sent_ns[:rows].copy(),
-        matched_ns=out.matched_ns[:rows].copy(),
-        taker=out.taker[:rows].copy(),
-        first=out.first[: rows + 1].copy(),
-        side=out.side[:entries].copy(),
-        tick=out.tick[:entries].copy(),
-        lot=out.lot[:entries].copy(),
+        channel=row[:, 0].copy(),
+        sent_ns=row[:, 1].copy(),
+        matched_ns=row[:, 2].copy(),
+        taker=row[:, 3].copy(),
+        first=np.append(row[:, 4], entries),
+        side=entry[:, 0].astype(np.uint8),
+        tick=entry[:, 1].copy(),
+        lot=entry[:, 2].copy(),
     )
 
 

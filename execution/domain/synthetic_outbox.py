@@ -24,8 +24,8 @@ from execution.domain.synthetic_flow import (
     Tape,
     run_step,
 )
-from execution.domain.synthetic_profile import FlowRules
-from execution.domain.synthetic_window import DEPTHS, Windows, update_window
+from execution.domain.synthetic_rules import INTEREST_SCALE, PRICE_UNIT, TICK_SIZE
+from execution.domain.synthetic_window import Windows, update_window
 
 
 class Channel(IntEnum):
@@ -54,68 +54,48 @@ TICKER_FIELDS = 6
 
 
 class Outbox(NamedTuple):
-    """Rows in the order sent: channel i8[n], sent_ns i8[n] (push time), matched_ns i8[n] (engine time),
-    first i8[n] (place of the first entry), taker i8[n] (number of the taker's order, trades only);
-    entries side u1[m], tick i8[m], lot i8[m] as in `EventChunk`; counts i8[2]: rows, entries.
+    """Rows in the order sent: rows i8[n, 5] channel, sent_ns (push time), matched_ns (engine time), taker
+    (number of the taker's order, trades only), place of the first entry; entries i8[m, 3] side, tick, lot
+    as in `EventChunk`; counts i8[2]: rows, entries.
     """
 
-    channel: NDArray[np.int64]
-    sent_ns: NDArray[np.int64]
-    matched_ns: NDArray[np.int64]
-    first: NDArray[np.int64]
-    taker: NDArray[np.int64]
-    side: NDArray[np.uint8]
-    tick: NDArray[np.int64]
-    lot: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    entries: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
 def empty_outbox(rows: int, entries: int) -> Outbox:
     return Outbox(
-        channel=np.zeros(rows, np.int64),
-        sent_ns=np.zeros(rows, np.int64),
-        matched_ns=np.zeros(rows, np.int64),
-        first=np.zeros(rows + 1, np.int64),
-        taker=np.zeros(rows, np.int64),
-        side=np.zeros(entries, np.uint8),
-        tick=np.zeros(entries, np.int64),
-        lot=np.zeros(entries, np.int64),
+        rows=np.zeros((rows, 5), np.int64),
+        entries=np.zeros((entries, 3), np.int64),
         counts=np.zeros(2, np.int64),
     )
 
 
-class Memory(NamedTuple):
-    """Integers a symbol keeps between steps: ticker i8[7] values sent last (by field code),
-    last_tick i8[1] of the last trade, book_sent_ns i8[1], volume_lots i8[1] since the last ticker.
-    """
-
-    ticker: NDArray[np.int64]
-    last_tick: NDArray[np.int64]
-    book_sent_ns: NDArray[np.int64]
-    volume_lots: NDArray[np.int64]
+# Places in the integers a symbol keeps between steps; 1..TICKER_FIELDS are the ticker values sent last.
+LAST_TICK, BOOK_SENT_NS, VOLUME_LOTS = TICKER_FIELDS + 1, TICKER_FIELDS + 2, TICKER_FIELDS + 3
 
 
-def empty_memory(start_tick: int, start_ns: int) -> Memory:
-    return Memory(
-        ticker=np.zeros(TICKER_FIELDS + 1, np.int64),
-        last_tick=np.array([start_tick], np.int64),
-        book_sent_ns=np.array([start_ns], np.int64),
-        volume_lots=np.zeros(1, np.int64),
-    )
+def empty_memory(start_tick: int, start_ns: int) -> NDArray[np.int64]:
+    """i8[10]: ticker values by field code, tick of the last trade, time of the last book push, lots traded
+    since the last ticker."""
+    memory = np.zeros(TICKER_FIELDS + 4, np.int64)
+    memory[LAST_TICK], memory[BOOK_SENT_NS] = start_tick, start_ns
+    return memory
 
 
 @kernel
 def run_steps(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     conditions: NDArray[np.float64],
     common_bps: NDArray[np.float64],
     rng: np.random.Generator,
     tape: Tape,
     windows: Windows,
     enabled: NDArray[np.uint8],
-    memory: Memory,
+    memory: NDArray[np.int64],
     funding_interval_ms: int,
     start_ns: int,
     first_step: int,
@@ -148,10 +128,10 @@ def run_steps(
 
 @inner_kernel
 def _has_room(out: Outbox, tape: Tape) -> bool:
-    rows_left = out.channel.shape[0] - out.counts[0]
-    entries_left = out.side.shape[0] - out.counts[1]
+    rows_left = out.rows.shape[0] - out.counts[0]
+    entries_left = out.entries.shape[0] - out.counts[1]
     return bool(
-        rows_left > tape.tick.shape[0] + 8 and entries_left > tape.tick.shape[0] + 4 * 1251 + 16
+        rows_left > tape.rows.shape[0] + 8 and entries_left > tape.rows.shape[0] + 4 * 1251 + 16
     )
 
 
@@ -160,26 +140,25 @@ def _close_row(
     out: Outbox, channel: int, sent_ns: int, matched_ns: int, taker: int, next_entry: int
 ) -> None:
     row = out.counts[0]
-    out.channel[row] = channel
-    out.sent_ns[row] = sent_ns
-    out.matched_ns[row] = matched_ns
-    out.taker[row] = taker
-    out.first[row] = out.counts[1]
-    out.first[row + 1] = next_entry
+    out.rows[row, 0] = channel
+    out.rows[row, 1] = sent_ns
+    out.rows[row, 2] = matched_ns
+    out.rows[row, 3] = taker
+    out.rows[row, 4] = out.counts[1]
     out.counts[0] = row + 1
     out.counts[1] = next_entry
 
 
 @inner_kernel
-def _send_trades(tape: Tape, memory: Memory, out: Outbox) -> None:
+def _send_trades(tape: Tape, memory: NDArray[np.int64], out: Outbox) -> None:
     for i in range(tape.counts[TRADES]):
         place = out.counts[1]
-        out.side[place] = tape.side[i]
-        out.tick[place] = tape.tick[i]
-        out.lot[place] = tape.lots[i]
-        memory.last_tick[0] = tape.tick[i]
-        memory.volume_lots[0] += tape.lots[i]
-        _close_row(out, 2000, tape.time_ns[i], tape.time_ns[i], tape.taker[i], place + 1)
+        time_ns, taker = tape.rows[i, 0], tape.rows[i, 4]
+        for column in range(3):  # side, tick, lots
+            out.entries[place, column] = tape.rows[i, 1 + column]
+        memory[LAST_TICK] = out.entries[place, 1]
+        memory[VOLUME_LOTS] += out.entries[place, 2]
+        _close_row(out, np.int64(2000), time_ns, time_ns, taker, place + 1)
 
 
 @inner_kernel
@@ -188,7 +167,7 @@ def _send_books(
     tape: Tape,
     windows: Windows,
     enabled: NDArray[np.uint8],
-    memory: Memory,
+    memory: NDArray[np.int64],
     step: int,
     now_ns: int,
     out: Outbox,
@@ -198,23 +177,23 @@ def _send_books(
         if enabled[i] == 0 or (step + 1) % PUSH_STEPS[i] != 0:
             continue
         first = out.counts[1]
-        stop = update_window(book, windows[i], out.side, out.tick, out.lot, first)
+        stop = update_window(book, windows, i, out.entries, first)
         if stop > first:
-            _close_row(out, DEPTHS[i], now_ns, tape.counts[CHANGED_AT], 0, stop)
-            memory.book_sent_ns[0] = now_ns
+            _close_row(out, windows.depths[i], now_ns, tape.counts[CHANGED_AT], np.int64(0), stop)
+            memory[BOOK_SENT_NS] = now_ns
     tape.counts[CHANGED] = 0
-    if now_ns - memory.book_sent_ns[0] >= _QUIET_NS:
-        memory.book_sent_ns[0] = now_ns
-        _close_row(out, 2002, now_ns, now_ns, 0, out.counts[1])
+    if now_ns - memory[BOOK_SENT_NS] >= _QUIET_NS:
+        memory[BOOK_SENT_NS] = now_ns
+        _close_row(out, np.int64(2002), now_ns, now_ns, np.int64(0), out.counts[1])
 
 
 @inner_kernel
 def _send_ticker(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     rng: np.random.Generator,
-    memory: Memory,
+    memory: NDArray[np.int64],
     funding_interval_ms: int,
     step: int,
     now_ns: int,
@@ -228,7 +207,7 @@ def _send_ticker(
     for field in range(1, TICKER_FIELDS + 1):
         value = 0
         if field == _LAST:
-            value = int(memory.last_tick[0] * rules.tick_size * 1e9 + 0.5)
+            value = int(memory[LAST_TICK] * rules[TICK_SIZE] * 1e9 + 0.5)
         elif field == _MARK:
             value = _price_nano(index * (1.0 + state[PREMIUM]), rules)
         elif field == _INDEX:
@@ -238,28 +217,32 @@ def _send_ticker(
         elif field == _NEXT_FUNDING:
             value = (now_ns // 1_000_000 // funding_interval_ms + 1) * funding_interval_ms
         else:
-            value = int(state[OPEN_INTEREST] * rules.interest_scale)
-        if value != memory.ticker[field]:
-            memory.ticker[field] = value
-            out.side[place], out.tick[place], out.lot[place] = 0, field, value
+            value = int(state[OPEN_INTEREST] * rules[INTEREST_SCALE])
+        if value != memory[field]:
+            memory[field] = value
+            out.entries[place, 0] = 0
+            out.entries[place, 1] = field
+            out.entries[place, 2] = value
             place += 1
     if place > first:
-        _close_row(out, 2001, now_ns, now_ns, 0, place)
+        _close_row(out, np.int64(2001), now_ns, now_ns, np.int64(0), place)
 
 
 @inner_kernel
-def _price_nano(ticks: float, rules: FlowRules) -> int:
+def _price_nano(ticks: float, rules: NDArray[np.float64]) -> int:
     """A price off the tick grid, rounded to the symbol's decimals, in 1e-9 quote coin."""
-    return int(ticks * rules.tick_size / rules.price_unit + 0.5) * int(rules.price_unit * 1e9 + 0.5)
+    return int(ticks * rules[TICK_SIZE] / rules[PRICE_UNIT] + 0.5) * int(
+        rules[PRICE_UNIT] * 1e9 + 0.5
+    )
 
 
 @inner_kernel
 def _move_derived_prices(
     book: Book,
     state: NDArray[np.float64],
-    rules: FlowRules,
+    rules: NDArray[np.float64],
     rng: np.random.Generator,
-    memory: Memory,
+    memory: NDArray[np.int64],
     step: int,
 ) -> None:
     """The index wanders a little around fair; mark = index and the 30 s average of the premium over it."""
@@ -268,9 +251,9 @@ def _move_derived_prices(
     index = state[FAIR] * (1.0 + 1e-4 * state[INDEX_GAP])
     mid = 0.5 * (book.best[0] + book.best[1])
     state[PREMIUM] = state[PREMIUM] * _PREMIUM_KEEP + (1.0 - _PREMIUM_KEEP) * (mid / index - 1.0)
-    state[OPEN_INTEREST] += 0.3 * noise * memory.volume_lots[0]
+    state[OPEN_INTEREST] += 0.3 * noise * memory[VOLUME_LOTS]
     state[OPEN_INTEREST] = max(state[OPEN_INTEREST], 1.0)
-    memory.volume_lots[0] = 0
+    memory[VOLUME_LOTS] = 0
     if (step + 1) % _FUNDING_STEPS == _TICKER_STEPS:
         premium = state[PREMIUM]
         clamp = min(max(_INTEREST_RATE - premium, -_FUNDING_CLAMP), _FUNDING_CLAMP)

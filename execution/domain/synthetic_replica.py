@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from execution.domain.synthetic_book import (
     ASK,
     BID,
+    HEAD,
+    LIVE,
+    LIVE_ORDERS,
     NO_ASK,
     NO_BID,
+    TICK,
     Book,
     add_order,
     clear_level,
@@ -24,8 +28,8 @@ from execution.domain.synthetic_compile import inner_kernel, kernel
 @kernel
 def clear_book(book: Book) -> None:
     """Remove every level."""
-    while book.counts[1] > 0:
-        remove_order(book, book.live[book.counts[1] - 1])
+    while book.counts[LIVE_ORDERS] > 0:
+        remove_order(book, book.orders[book.counts[LIVE_ORDERS] - 1, LIVE])
 
 
 @kernel
@@ -54,7 +58,9 @@ def trim_to_touch(book: Book, bid_tick: int, bid_lots: int, ask_tick: int, ask_l
         clear_level(book, BID, book.best[BID])
     while book.best[ASK] < ask_tick:
         clear_level(book, ASK, book.best[ASK])
-    for side, tick, lots in ((BID, bid_tick, bid_lots), (ASK, ask_tick, ask_lots)):
+    for side in range(2):
+        tick = bid_tick if side == BID else ask_tick
+        lots = bid_lots if side == BID else ask_lots
         if _holds(book, side, tick):
             clear_level(book, side, tick)
         if lots > 0:
@@ -64,13 +70,13 @@ def trim_to_touch(book: Book, bid_tick: int, bid_lots: int, ask_tick: int, ask_l
 
 @inner_kernel
 def _holds(book: Book, side: int, tick: int) -> bool:
-    order = book.level_head[side, tick & (book.level_lots.shape[1] - 1)]
-    return bool(order >= 0 and book.order_tick[order] == tick)
+    order = book.levels[side, tick & (book.levels.shape[1] - 1), HEAD]
+    return bool(order >= 0 and book.orders[order, TICK] == tick)
 
 
 @inner_kernel
 def _may_hold(book: Book, tick: int) -> bool:
-    reach = book.level_lots.shape[1] // 2 - 1
+    reach = book.levels.shape[1] // 2 - 1
     near_bid = book.best[BID] == NO_BID or abs(tick - book.best[BID]) < reach
     near_ask = book.best[ASK] == NO_ASK or abs(tick - book.best[ASK]) < reach
     return bool(near_bid and near_ask)
@@ -85,6 +91,6 @@ def _make_room(book: Book, side: int, tick: int) -> None:
     else:
         while book.best[BID] >= tick:
             clear_level(book, BID, book.best[BID])
-    place = tick & (book.level_lots.shape[1] - 1)
-    while book.level_head[side, place] >= 0:
-        remove_order(book, book.level_head[side, place])
+    place = tick & (book.levels.shape[1] - 1)
+    while book.levels[side, place, HEAD] >= 0:
+        remove_order(book, book.levels[side, place, HEAD])

@@ -4,10 +4,46 @@ from __future__ import annotations
 
 import math
 
-from execution.domain.synthetic_flow import IMPACT_POWER
 from execution.domain.synthetic_profile import FlowRules, SymbolProfile
 from market.domain.instruments import Instrument
 
+# Where each rule stands in the array: `FlowRules`, in order. The kernels take an array because a tuple of
+# 31 numbers is taken apart again in every function.
+(
+    NEWS_RATE,
+    NEWS_SCALE_BPS,
+    IMPACT_BPS,
+    MEAN_IMPACT_WEIGHT,
+    BASE_RATE,
+    EXCITE_SELF,
+    EXCITE_CROSS,
+    EXCITE_DECAY,
+    TRADE_LOG_MEDIAN_LOTS,
+    TRADE_SIGMA,
+    LIMIT_RATE,
+    LIMIT_EXCITE,
+    LIMIT_DECAY,
+    CANCEL_RATE_NEAR,
+    CANCEL_RATE_FAR,
+    HALF_SPREAD_BPS,
+    INFORMED_ABOVE_BPS,
+    NEAR_REACH_BPS,
+    FAR_REACH_BPS,
+    ORDER_LOG_MEDIAN_LOTS,
+    ORDER_SIGMA,
+    SIGNAL_HALF_LIFE_S,
+    DRIFT_LAG_S,
+    DRIFT_BPS_PER_S,
+    SIZE_TILT,
+    FLOW_TILT,
+    BETA,
+    TICK_SIZE,
+    QTY_STEP,
+    PRICE_UNIT,
+    INTEREST_SCALE,
+) = range(len(FlowRules._fields))
+
+IMPACT_POWER = 0.4  # impact grows with size to this power
 COMMON_VOLATILITY_BPS = 0.6  # of the common factor, per sqrt(s), at beta 1
 COMMON_RATE = 1.0  # jumps of the common factor per second
 _NEWS_RATE = 3.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ from execution.domain.synthetic_outbox import (
     run_steps,
 )
 from execution.domain.synthetic_rules import COMMON_RATE, COMMON_VOLATILITY_BPS, flow_rules
-from execution.domain.synthetic_window import depth_windows
+from execution.domain.synthetic_window import empty_windows
 from market.domain.instruments import Instrument
 
 _TAPE_CAPACITY = 4096
@@ -41,26 +43,46 @@ def named_generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest, "big")])
 
 
-class CommonFactor:
-    """Jumps every symbol shares (times its beta), drawn second by second."""
+class Seconds:
+    """Rows drawn one for each second, in order, and kept until `forget_before`."""
+
+    def __init__(self, draw: Callable[[], NDArray[np.float64]]) -> None:
+        self._draw = draw
+        self._first = 0
+        self._rows: deque[NDArray[np.float64]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, second: int) -> NDArray[np.float64]:
+        """Raises: IndexError for a second already forgotten."""
+        if second < self._first:
+            raise IndexError(f"second {second} was forgotten: the market runs forward only")
+        while self._first + len(self._rows) <= second:
+            self._rows.append(self._draw())
+        return self._rows[second - self._first]
+
+    def forget_before(self, second: int) -> None:
+        while self._rows and self._first < second:
+            self._rows.popleft()
+            self._first += 1
+
+
+class CommonFactor(Seconds):
+    """Jumps in bps every symbol shares (times its beta): f8[STEPS_PER_S] a second."""
 
     def __init__(self, seed: int) -> None:
         self._rng = named_generator(seed, "common factor")
-        self._seconds: list[NDArray[np.float64]] = []
+        super().__init__(self._jumps)
 
-    def second(self, index: int) -> NDArray[np.float64]:
-        """Jumps in bps at each step of second `index`, f8[STEPS_PER_S]."""
-        while len(self._seconds) <= index:
-            count = self._rng.poisson(COMMON_RATE)
-            jumps = np.zeros(STEPS_PER_S, np.float64)
-            scale = COMMON_VOLATILITY_BPS / np.sqrt(2.0 * COMMON_RATE)
-            np.add.at(
-                jumps,
-                self._rng.integers(STEPS_PER_S, size=count),
-                self._rng.laplace(0, scale, count),
-            )
-            self._seconds.append(jumps)
-        return self._seconds[index]
+    def _jumps(self) -> NDArray[np.float64]:
+        count = self._rng.poisson(COMMON_RATE)
+        jumps = np.zeros(STEPS_PER_S, np.float64)
+        scale = COMMON_VOLATILITY_BPS / np.sqrt(2.0 * COMMON_RATE)
+        np.add.at(
+            jumps, self._rng.integers(STEPS_PER_S, size=count), self._rng.laplace(0, scale, count)
+        )
+        return jumps
 
 
 class SyntheticSymbol:
@@ -79,17 +101,17 @@ class SyntheticSymbol:
         self.instrument = instrument
         self.start_ns = start_ns
         self.out: Outbox = empty_outbox(_OUTBOX_ROWS, _OUTBOX_ENTRIES)
-        self.windows = depth_windows()
+        self.windows = empty_windows()
         self.enabled = np.array([0, 1, 0, 0], np.uint8)
         self.book = empty_book(ring=profile.ring, capacity=profile.capacity)
-        self._rules = flow_rules(
-            profile, instrument, predictability=predictability, rate_multiplier=rate_multiplier
+        self._rules = np.array(
+            flow_rules(
+                profile, instrument, predictability=predictability, rate_multiplier=rate_multiplier
+            )
         )
         self._rng = named_generator(seed, instrument.symbol)
-        self._script = ConditionScript(
-            profile, named_generator(seed, f"{instrument.symbol} weather")
-        )
-        self._conditions: list[NDArray[np.float64]] = []
+        script = ConditionScript(profile, named_generator(seed, f"{instrument.symbol} weather"))
+        self.conditions = Seconds(script.next_second)
         # Conditions and common jumps of the seconds run last; live, a second is run in many pieces.
         self._prepared = ((-1, -1), np.zeros((0, 0)), np.zeros(0))
         self._tape = empty_tape(_TAPE_CAPACITY)
@@ -102,13 +124,7 @@ class SyntheticSymbol:
         self.state[OPEN_INTEREST] = profile.open_interest_usd / (
             profile.start_price * float(instrument.qty_step)
         )
-        fill_book(self.book, self.state, self._rules, self.condition(0), self._rng, self._tape)
-
-    def condition(self, second: int) -> NDArray[np.float64]:
-        """Row of conditions of a second of the simulation."""
-        while len(self._conditions) <= second:
-            self._conditions.append(self._script.next_second())
-        return self._conditions[second]
+        fill_book(self.book, self.state, self._rules, self.conditions.row(0), self._rng, self._tape)
 
     def clear(self) -> None:
         """Forget what was sent."""
@@ -119,8 +135,8 @@ class SyntheticSymbol:
         seconds = (first_step // STEPS_PER_S, (stop_step - 1) // STEPS_PER_S)
         if seconds != self._prepared[0]:
             whole = range(seconds[0], seconds[1] + 1)
-            conditions = np.stack([self.condition(second) for second in whole])
-            jumps = np.concatenate([common.second(second) for second in whole])
+            conditions = np.stack([self.conditions.row(second) for second in whole])
+            jumps = np.concatenate([common.row(second) for second in whole])
             self._prepared = (seconds, conditions, jumps)
         _, conditions, jumps = self._prepared
         return int(

@@ -6,6 +6,7 @@ re-enters is sent with its size, so the receiver's book always holds exactly `de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,92 +18,78 @@ from execution.domain.synthetic_compile import inner_kernel, kernel
 DEPTHS = (1, 50, 200, 1000)
 
 
-class Window(NamedTuple):
-    """What was sent last: ticks and lots i8[2, depth], best first; sizes i8[2] levels a side.
-
-    scratch_ticks and scratch_lots i8[depth] are working space.
+class Windows(NamedTuple):
+    """What was sent last, for k depths: levels i8[k, 2, d, 2] (tick, lots) best first, d the largest depth;
+    sizes i8[k, 2] levels a side; depths i8[k]; scratch i8[d, 2] is working space.
     """
 
-    ticks: NDArray[np.int64]
-    lots: NDArray[np.int64]
+    levels: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    scratch_ticks: NDArray[np.int64]
-    scratch_lots: NDArray[np.int64]
+    depths: NDArray[np.int64]
+    scratch: NDArray[np.int64]
 
 
-Windows = tuple[Window, Window, Window, Window]
-
-
-def depth_windows() -> Windows:
-    """One window for each of `DEPTHS`."""
-    one, fifty, two_hundred, thousand = (empty_window(depth) for depth in DEPTHS)
-    return one, fifty, two_hundred, thousand
-
-
-def empty_window(depth: int) -> Window:
-    return Window(
-        ticks=np.zeros((2, depth), np.int64),
-        lots=np.zeros((2, depth), np.int64),
-        sizes=np.zeros(2, np.int64),
-        scratch_ticks=np.zeros(depth, np.int64),
-        scratch_lots=np.zeros(depth, np.int64),
+def empty_windows(depths: Sequence[int] = DEPTHS) -> Windows:
+    """One empty window for each depth."""
+    return Windows(
+        levels=np.zeros((len(depths), 2, max(depths), 2), np.int64),
+        sizes=np.zeros((len(depths), 2), np.int64),
+        depths=np.array(depths, np.int64),
+        scratch=np.zeros((max(depths), 2), np.int64),
     )
+
+
+def window_levels(windows: Windows, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bids and asks of one window as sent last, each i8[k, 2] of (tick, lots), best first."""
+    bids, asks = (
+        windows.levels[index, side, : windows.sizes[index, side]].copy() for side in (BID, ASK)
+    )
+    return bids, asks
 
 
 @kernel
 def update_window(
-    book: Book,
-    window: Window,
-    side_out: NDArray[np.uint8],
-    tick_out: NDArray[np.int64],
-    lot_out: NDArray[np.int64],
-    first: int,
+    book: Book, windows: Windows, index: int, entries: NDArray[np.int64], first: int
 ) -> int:
-    """Bring `window` up to the book; write the changed levels from place `first` on; return the next place.
+    """Bring window `index` up to the book; write the changed levels from place `first` of `entries`
+    i8[m, 3] (side, tick, lots) on; return the next place.
 
     A side's changes are written best price first, bids before asks; at most 2 * depth of them a side.
     """
     place = first
-    depth = window.ticks.shape[1]
-    for side in (BID, ASK):
-        count = best_levels(book, side, depth, window.scratch_ticks, window.scratch_lots)
-        place = _write_changes(window, side, count, side_out, tick_out, lot_out, place)
+    for side in range(2):
+        count = best_levels(book, side, windows.depths[index], windows.scratch)
+        place = _write_changes(windows, index, side, count, entries, place)
         for level in range(count):
-            window.ticks[side, level] = window.scratch_ticks[level]
-            window.lots[side, level] = window.scratch_lots[level]
-        window.sizes[side] = count
+            windows.levels[index, side, level, 0] = windows.scratch[level, 0]
+            windows.levels[index, side, level, 1] = windows.scratch[level, 1]
+        windows.sizes[index, side] = count
     return place
 
 
 @inner_kernel
 def _write_changes(
-    window: Window,
-    side: int,
-    count: int,
-    side_out: NDArray[np.uint8],
-    tick_out: NDArray[np.int64],
-    lot_out: NDArray[np.int64],
-    first: int,
+    windows: Windows, index: int, side: int, count: int, entries: NDArray[np.int64], first: int
 ) -> int:
     """Merge the old and the new window of one side, both best first, and write what differs."""
     place, old, new = first, 0, 0
+    size = windows.sizes[index, side]
     better = 1 if side == BID else -1
-    while old < window.sizes[side] or new < count:
-        if old < window.sizes[side] and new < count:
-            order = better * (window.scratch_ticks[new] - window.ticks[side, old])
-        else:
-            order = 1 if new < count else -1
-        if order == 0:
-            changed = window.scratch_lots[new] != window.lots[side, old]
-            tick, lots = window.scratch_ticks[new], window.scratch_lots[new]
-            old, new = old + 1, new + 1
-        elif order > 0:
-            changed, tick, lots = True, window.scratch_ticks[new], window.scratch_lots[new]
+    while old < size or new < count:
+        order = 1 if new < count else -1
+        if old < size and new < count:
+            order = better * (windows.scratch[new, 0] - windows.levels[index, side, old, 0])
+        lots, changed = 0, True
+        if order >= 0:
+            tick, lots = windows.scratch[new, 0], windows.scratch[new, 1]
             new += 1
         else:
-            changed, tick, lots = True, window.ticks[side, old], 0
+            tick = windows.levels[index, side, old, 0]
+        if order == 0:
+            changed = lots != windows.levels[index, side, old, 1]
+        if order <= 0:
             old += 1
         if changed:
-            side_out[place], tick_out[place], lot_out[place] = side, tick, lots
+            entries[place, 0], entries[place, 1], entries[place, 2] = side, tick, lots
             place += 1
     return place

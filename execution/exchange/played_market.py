@@ -15,7 +15,7 @@ from execution.domain.synthetic_book import Book, empty_book
 from execution.domain.synthetic_market import Messages
 from execution.domain.synthetic_outbox import PUSH_STEPS, Channel
 from execution.domain.synthetic_replica import apply_levels, clear_book, trim_to_touch
-from execution.domain.synthetic_window import DEPTHS, depth_windows, update_window
+from execution.domain.synthetic_window import DEPTHS, empty_windows, update_window, window_levels
 from market.domain.events import EventChunk, EventKind, TickerField
 from market.domain.instruments import Instrument
 
@@ -59,12 +59,7 @@ class PlayedMarket:
         self._symbols[symbol].enabled[DEPTHS.index(depth)] = on
 
     def window(self, symbol: int, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        window = self._symbols[symbol].windows[DEPTHS.index(depth)]
-        bids, asks = (
-            np.column_stack((window.ticks[side, :count], window.lots[side, :count]))
-            for side, count in enumerate(int(c) for c in window.sizes)
-        )
-        return bids, asks
+        return window_levels(self._symbols[symbol].windows, DEPTHS.index(depth))
 
     def step(self, until_ns: int) -> Messages:
         rows = _Rows()
@@ -117,14 +112,11 @@ class _PlayedSymbol:
 
     def __init__(self) -> None:
         self.book: Book = empty_book(ring=_RING, capacity=_CAPACITY)
-        self.windows = depth_windows()
+        self.windows = empty_windows()
         self.enabled = [False, True, False, False]
         self._changed = [False] * len(DEPTHS)
         self._matched_ns = 0
-        size = 4 * max(DEPTHS)
-        self._side = np.zeros(size, np.uint8)
-        self._tick = np.zeros(size, np.int64)
-        self._lot = np.zeros(size, np.int64)
+        self._entries = np.zeros((4 * max(DEPTHS), 3), np.int64)
 
     def take(
         self,
@@ -157,11 +149,12 @@ class _PlayedSymbol:
             if not (self._changed[i] and self.enabled[i] and step % PUSH_STEPS[i] == 0):
                 continue
             self._changed[i] = False
-            stop = update_window(self.book, self.windows[i], self._side, self._tick, self._lot, 0)
+            stop = update_window(self.book, self.windows, i, self._entries, 0)
             if stop:
+                entries = self._entries[:stop]
                 rows.add(
                     index, Channel(depth), now_ns, self._matched_ns, 0,
-                    self._side[:stop].copy(), self._tick[:stop].copy(), self._lot[:stop].copy(),
+                    entries[:, 0].astype(np.uint8), entries[:, 1].copy(), entries[:, 2].copy(),
                 )  # fmt: skip
 
 

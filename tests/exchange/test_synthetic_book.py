@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from execution.domain.synthetic_book import (
     ASK,
     BID,
+    FREE,
+    LOTS,
     NO_ASK,
     NO_BID,
+    SIDE,
+    SIDE_ORDERS,
+    TICK,
     Book,
     add_order,
     best_levels,
@@ -20,7 +25,7 @@ from execution.domain.synthetic_book import (
     take_from_best,
 )
 from execution.domain.synthetic_replica import apply_levels
-from execution.domain.synthetic_window import empty_window, update_window
+from execution.domain.synthetic_window import empty_windows, update_window
 
 
 def a_book() -> Book:
@@ -28,9 +33,9 @@ def a_book() -> Book:
 
 
 def levels(book: Book, side: int, depth: int = 50) -> list[tuple[int, int]]:
-    ticks, lots = np.zeros(depth, np.int64), np.zeros(depth, np.int64)
-    count = best_levels(book, side, depth, ticks, lots)
-    return list(zip(ticks[:count].tolist(), lots[:count].tolist(), strict=True))
+    out = np.zeros((depth, 2), np.int64)
+    count = best_levels(book, side, depth, out)
+    return [(tick, lots) for tick, lots in out[:count].tolist()]
 
 
 def test_the_older_order_at_a_price_trades_first() -> None:
@@ -39,8 +44,8 @@ def test_the_older_order_at_a_price_trades_first() -> None:
 
     assert take_from_best(book, ASK, 6) == 6
 
-    assert book.order_lots[newer] == 6
-    assert older in book.free[: book.counts[0]]
+    assert book.orders[newer, LOTS] == 6
+    assert older in book.orders[: book.counts[0], FREE]
     assert levels(book, ASK) == [(100, 6)]
 
 
@@ -123,9 +128,7 @@ def test_the_book_equals_a_plain_list_of_orders(
                     sums[order[1]] = sums.get(order[1], 0) + order[2]
             assert levels(book, each) == sorted(sums.items(), reverse=each == BID)
     for side, tick, lots, slot in plain:
-        assert (book.order_side[slot], book.order_tick[slot], book.order_lots[slot]) == (
-            side, tick, lots,
-        )  # fmt: skip
+        assert book.orders[slot, [SIDE, TICK, LOTS]].tolist() == [side, tick, lots]
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,21 +138,18 @@ def test_a_receiver_of_the_window_changes_holds_exactly_the_best_levels(
 ) -> None:
     """Levels that leave the window are deleted, levels that come back are sent again."""
     depth = 3
-    book, window = a_book(), empty_window(depth)
-    side_out = np.zeros(64, np.uint8)
-    tick_out, lot_out = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    book, window = a_book(), empty_windows((depth,))
+    entries = np.zeros((64, 3), np.int64)
     received: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for steps in rounds:
         for kind, side, where, lots in steps:
             tick = 100 - where if side == BID else 101 + where
             if kind == 0:
                 add_order(book, side, tick, lots)
-            elif book.side_orders[side]:
+            elif book.counts[SIDE_ORDERS + side]:
                 take_from_best(book, side, lots)
-        stop = update_window(book, window, side_out, tick_out, lot_out, 0)
-        for side, tick, lots in zip(
-            side_out[:stop].tolist(), tick_out[:stop].tolist(), lot_out[:stop].tolist(), strict=True
-        ):
+        stop = update_window(book, window, 0, entries, 0)
+        for side, tick, lots in entries[:stop].tolist():
             if lots:
                 received[side][tick] = lots
             else:

@@ -199,7 +199,7 @@ def test_a_thin_phase_empties_the_book_and_a_pump_lifts_the_price() -> None:
     """Found in the script of the symbol itself, then looked for in what the market did."""
     market = SyntheticMarket(seed=1, symbols=("AI16ZUSDT",), predictability=0.0)
     symbol = market.symbols[0]
-    rows = np.array([symbol.condition(second) for second in range(1500)])
+    rows = np.array([symbol.conditions.row(second) for second in range(1500)])
     thin = np.flatnonzero(rows[:, 3] < 0.2)
     episode = np.flatnonzero(rows[:, 5] != 0)
     last = int(max(thin[-1] if thin.size else 0, episode[-1] if episode.size else 0)) + 1
@@ -250,3 +250,15 @@ def test_every_instrument_states_consistent_rules() -> None:
         assert instrument.max_market_qty <= instrument.max_qty
         assert instrument.format_price(instrument.price_to_ticks(instrument.min_price))
         assert (BID, ASK) == (0, 1)
+
+
+def test_what_has_passed_is_forgotten_and_the_market_stays_the_same() -> None:
+    """Half an hour in steps of 10 s holds no more seconds than one step, and sends what one step sends."""
+    stepped, whole = (SyntheticMarket(seed=3, symbols=("GRIFFAINUSDT",)) for _ in range(2))
+    end_ns = stepped.start_ns + 1_800 * 10**9
+    parts = [stepped.step(until) for until in range(stepped.start_ns, end_ns + 1, 10**10)]
+
+    assert len(stepped.symbols[0].conditions) <= 10
+    assert np.array_equal(np.concatenate([p.tick for p in parts]), whole.step(end_ns).tick)
+    with pytest.raises(IndexError, match="second 0 was forgotten"):
+        stepped.symbols[0].conditions.row(0)
