@@ -20,8 +20,10 @@ import logging
 import os
 import signal
 import sys
+import sysconfig
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -41,6 +43,7 @@ STARTING_EXIT_S = 4.0
 BEAT_S = 1.0
 EXIT_CRASHED = 1
 _CLOSE_S = 2.0
+_STDLIB = sysconfig.get_path("stdlib")
 
 T = TypeVar("T")
 Start = Callable[["ServiceContext"], Awaitable[None]]
@@ -338,11 +341,14 @@ def _exit_by_force() -> None:
 
 
 def _unhandled(context: ServiceContext, details: dict[str, Any]) -> None:
-    """Errors nobody awaited. One of our own tasks ends the service; a library's is logged."""
+    """Errors nobody awaited. One of our own tasks or callbacks ends the service; a library's is logged."""
     error = details.get("exception")
     task = details.get("future") or details.get("task")
     if error is not None and isinstance(task, asyncio.Task) and _is_own(task):
         context.fail(error, task=task.get_name())
+        return
+    if error is not None and task is None and _is_own_callback(error):
+        context.fail(error, task="callback")
         return
     logger.error(
         "unhandled_error",
@@ -354,3 +360,10 @@ def _unhandled(context: ServiceContext, details: dict[str, Any]) -> None:
 def _is_own(task: asyncio.Task[Any]) -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     return code is not None and "site-packages" not in code.co_filename
+
+
+def _is_own_callback(error: BaseException) -> bool:
+    """Whether the callback of the loop that raised is ours: what it was about to do is lost."""
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    first = next((file for file in files if "uvloop" not in file), "")
+    return bool(first) and "site-packages" not in first and not first.startswith(_STDLIB)

@@ -142,8 +142,14 @@ async def start(context):
     await asyncio.sleep(0); await asyncio.sleep(0); gc.collect()
     await context.stopping.wait()
 """,
+        """
+def bad(): raise ValueError("boom")
+async def start(context):
+    asyncio.get_running_loop().call_soon(bad)
+    await context.stopping.wait()
+""",
     ],
-    ids=["in start", "in a task", "in a task nobody awaits"],
+    ids=["in start", "in a task", "in a task nobody awaits", "in a callback of the loop"],
 )
 def test_a_crash_ends_the_service_with_its_reason_and_a_code(
     run: Callable[..., Process], script: str
