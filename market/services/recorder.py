@@ -223,7 +223,8 @@ class MarketRecorder:
                 messages += len(item) if isinstance(item, EventChunk) else 0
                 self._add_lines(item, lines)
             self._write_lines(lines)
-        except (OSError, StorageError) as error:
+        except Exception as error:  # noqa: BLE001
+            # A bug in one line too: what went with it is counted and admitted, never lost in silence.
             self._fail(error, messages)
         else:
             if gaps:

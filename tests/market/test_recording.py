@@ -325,17 +325,20 @@ def test_what_was_dropped_at_the_very_end_is_admitted_too(tmp_path, instruments)
     assert _final_books(read_back) == _final_books(concat_chunks(chunks))
 
 
-class _FullDisk:
-    """A real file until `is_full`; then every append fails as a full disk does."""
+_DISK_FULL = DiskFull("disk", "No space left on device", errno.ENOSPC)
 
-    is_full = False
+
+class _FailingFile:
+    """A real file while `error` is None; then every append raises it."""
+
+    error: Exception | None = None
 
     def __init__(self, path: Path) -> None:
         self._file = JsonlAppender(path)
 
     def append_lines(self, lines: Iterable[bytes]) -> None:
-        if self.is_full:
-            raise DiskFull("disk", "No space left on device", errno.ENOSPC)
+        if self.error is not None:
+            raise self.error
         self._file.append_lines(lines)
 
     def sync(self) -> None:
@@ -345,18 +348,21 @@ class _FullDisk:
         self._file.close()
 
 
-def test_a_full_disk_is_announced_once_and_recording_goes_on_when_there_is_room(
-    tmp_path, instruments, caplog
+@pytest.mark.parametrize(
+    "error", [_DISK_FULL, ValueError("no line")], ids=["full disk", "bug in a line"]
+)
+def test_a_failed_batch_is_announced_once_counted_and_recording_goes_on_after_a_gap(
+    tmp_path, instruments, caplog, error
 ) -> None:
-    recorder = a_recorder(tmp_path, instruments, open_file=_FullDisk, retry_after_s=0.0)
+    recorder = a_recorder(tmp_path, instruments, open_file=_FailingFile, retry_after_s=0.0)
     recorder.start()
     chunks = a_book_stream(30)
     try:
-        _FullDisk.is_full = True
+        _FailingFile.error = error
         recorder.take_chunk(chunks[0])
-        _wait_until(lambda: "No space left" in recorder.stats.problem)
+        _wait_until(lambda: str(error) in recorder.stats.problem)
     finally:
-        _FullDisk.is_full = False
+        _FailingFile.error = None
     for chunk in chunks[1:]:
         recorder.take_chunk(chunk)
         if recorder.stats.problem:
