@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.running_system import System
 
 pytestmark = pytest.mark.e2e
 
@@ -27,61 +24,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
-START_S, TRADE_S, STEP_S = 120.0, 240.0, 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """A running system: where it is and how to get in."""
-
-    url: str
-    password: str
-    log: Path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _until(condition: Callable[[], Any], within_s: float, what: str, log: Path) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(
-                f"{what} within {within_s:.0f} s; said:\n{log.read_text()[-2000:]}"
-            )
-        time.sleep(0.1)
-    return result
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """`run_all` on a fresh data directory and free ports; stopped, all of it, at the end."""
-    folder = tmp_path_factory.mktemp("system")
-    log = folder / "run_all.log"
-    port = _free_port()
-    environment = os.environ | {
-        "DATA_DIR": str(folder / "data"), "ENV_FILE": os.devnull, "WEB_PORT": str(port),
-        "EXCHANGE_PORT": str(_free_port()), "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "run_all"],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        password = _until(
-            lambda: re.search(r"password (\S+)", log.read_text()), START_S, "no password", log
-        )
-        _until(lambda: "Dashboard: http" in log.read_text(), START_S, "no dashboard", log)
-        yield System(url=f"http://127.0.0.1:{port}", password=password.group(1), log=log)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(45)
-        ARTEFACTS.mkdir(exist_ok=True)
-        shutil.copy(log, ARTEFACTS / "run_all.log")
+TRADE_S, STEP_S = 240.0, 30.0
 
 
 @pytest.fixture(scope="module")
