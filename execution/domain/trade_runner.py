@@ -18,6 +18,7 @@ from execution.domain.trade import (
     ManagedTrade,
     Place,
     exit_reason,
+    tp_leg,
 )
 from execution.domain.trade_manager import (
     begin_close,
@@ -287,10 +288,24 @@ class TradeRunner:
         self._work.event(kind, trade.symbol, now, reason or order.last_error, trade, order, fill)
 
     def _show_position(self, trade: ManagedTrade, now: int) -> None:
-        row = position_record(
-            trade, self._work.state.orders, self._work.instruments[trade.symbol], now
+        """A row when anything in it has changed; whether it has is far cheaper to see than the row."""
+        orders = self._work.state.orders
+        face = (
+            trade.plan.plan_id,
+            trade.entered_lots,
+            trade.exited_lots,
+            trade.entry_tick_lots,
+            trade.stop_ticks,
+            *(
+                (
+                    trade.orders.get(leg),
+                    trade.tp_filled_lots.get(leg),
+                    trade.order_of(leg, orders) is None,
+                )
+                for leg in map(tp_leg, range(1, len(trade.plan.take_profits) + 1))
+            ),
         )
-        shown = {**row, "timestamp": ""}
-        if self._work.shown.get(trade.symbol) != shown:
-            self._work.shown[trade.symbol] = shown
-            self._work.news.append(RecordRow(row))
+        if self._work.shown.get(trade.symbol) != face:
+            self._work.shown[trade.symbol] = face
+            instrument = self._work.instruments[trade.symbol]
+            self._work.news.append(RecordRow(position_record(trade, orders, instrument, now)))

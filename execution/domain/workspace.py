@@ -65,7 +65,7 @@ class Workspace:
         self.commands: list[ExecutionOutput] = []
         self.sent: list[LogLine] = []
         self.news: list[ExecutionOutput] = []
-        self.shown: dict[str, Row] = {}
+        self.shown: dict[str, tuple[object, ...]] = {}  # symbol -> what its last row showed
         self._names = [instrument.symbol for instrument in instruments]
         self._tick = [float(instrument.tick_size) for instrument in instruments]
 

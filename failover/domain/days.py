@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NS_PER_DAY = 86_400_000_000_000
@@ -15,6 +16,11 @@ def utc_day(ts_ns: int) -> str:
 
 def iso_ms(ts_ns: int) -> str:
     """An instant in nanoseconds since the epoch as ISO-8601 UTC with ms: `2026-01-31T12:00:00.000Z`."""
-    ms = ts_ns // 1_000_000
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    seconds, ms = divmod(ts_ns // 1_000_000, 1000)
+    return f"{_iso_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _iso_second(seconds: int) -> str:
+    """Up to the second; a record holds several times of about the same one."""
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"

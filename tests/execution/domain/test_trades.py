@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import OrderState
+from execution.domain.records import position_record
 from market.domain.events import ASK
 from strategy.domain.messages import RepriceHint, Side
 
@@ -306,6 +308,10 @@ def check_protection(world: Any) -> None:
         assert live["STOP"].qty_lots == trade.position_lots
     assert targets <= trade.position_lots
     assert world.position() * trade.plan.side.sign == trade.position_lots
+    shown = [{**row, "timestamp": ""} for row in world.rows("POSITION")]
+    held = position_record(trade, world.core.orders, world.core.instruments["BTCUSDT"], 0)
+    assert shown[-1] == {**held, "timestamp": ""}, "the screen shows what is held"
+    assert all(one != other for one, other in pairwise(shown)), "and only what has changed"
 
 
 WORLD: Any = None
