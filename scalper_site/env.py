@@ -8,12 +8,14 @@ problem makes every command that runs checks stop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import dj_database_url
 import msgspec
 from dotenv import dotenv_values
+from redis.asyncio.connection import parse_url
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 ExecutionMode = Literal["SIM", "DRY_RUN", "LIVE", "REPLAY"]
@@ -72,7 +74,10 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Environment, list[Prob
         if name not in raw or raw[name] == "":
             continue
         try:
-            values[field.name] = _convert(raw[name], field.type)
+            value = _convert(raw[name], field.type)
+            if field.name in _URL_PARSERS:
+                _prove_url(field.name, value)
+            values[field.name] = value
         except (msgspec.ValidationError, ValueError) as error:
             # The value itself is not shown: it may be a secret put into the wrong variable.
             problems.append(
@@ -101,6 +106,23 @@ def _convert(text: str, expected: Any) -> Any:
             return False
         raise ValueError("expected true or false")
     return msgspec.convert(text, expected, strict=False)
+
+
+# As the libraries that will use them read them; the shapes are told instead of their errors, which may
+# quote the value.
+_URL_PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "database_url": (dj_database_url.parse, "postgres://user:password@host/name"),
+    "redis_url": (parse_url, "redis://host:port, rediss://host:port or unix:///path"),
+}
+
+
+def _prove_url(name: str, url: str) -> None:
+    """Raises: ValueError when the URL cannot be used."""
+    parse, shape = _URL_PARSERS[name]
+    try:
+        parse(url)
+    except Exception:  # noqa: BLE001  (the libraries raise their own kinds)
+        raise ValueError(f"is no URL such as {shape}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -136,10 +158,7 @@ def _with_secret_files(raw: dict[str, str], problems: list[Problem]) -> dict[str
         if path := raw.get(f"{name}_FILE"):
             try:
                 raw[name] = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                problems.append(
-                    Problem(
-                        f"{name}_FILE", error.strerror or "cannot be read", "name a readable file"
-                    )
-                )
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "cannot be read as text"
+                problems.append(Problem(f"{name}_FILE", reason, "name a readable file"))
     return raw

@@ -35,6 +35,10 @@ def test_an_empty_environment_is_a_working_development_setup(settings: object) -
         ("EXECUTION_MODE", "live"),
         ("BYBIT_ENV", "MAINNETT"),
         ("LOG_LEVEL", "chatty"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "postgres://user:hunter2@host:port/name"),
+        ("REDIS_URL", "hunter2"),
+        ("REDIS_URL", "redis://:hunter2@host:port"),
     ],
 )
 def test_a_bad_value_is_e001_and_names_its_variable(
