@@ -75,6 +75,20 @@ export function equityChart(node) {
 
 const LINE_STYLE = { STOP: "--down", ENTRY: "--accent", AVG: "--muted", TP: "--up" };
 
+/** One marker for all fills of a leg in a bar ("TP1 ×4"); a state's dot only where no fill is drawn. */
+function merged(markers) {
+  const counts = new Map();
+  const filled = new Set();
+  for (const marker of markers) {
+    const key = `${marker.time} ${marker.shape} ${marker.text}`;
+    counts.set(key, { marker, count: (counts.get(key)?.count ?? 0) + 1 });
+    if (marker.shape !== "circle") filled.add(marker.time);
+  }
+  return [...counts.values()]
+    .filter(({ marker }) => marker.shape !== "circle" || !filled.has(marker.time))
+    .map(({ marker, count }) => (count > 1 && marker.text ? { ...marker, text: `${marker.text} ×${count}` } : marker));
+}
+
 export class PriceChart {
   constructor(node) {
     this.chart = LightweightCharts.createChart(node, options());
@@ -123,11 +137,8 @@ export class PriceChart {
 
   setMarks(marks) {
     const first = this.bars?.[0]?.time ?? Infinity;
-    const shown = marks
-      .map((mark) => this.#marker(mark))
-      .filter((marker) => marker && marker.time >= first)
-      .sort((a, b) => a.time - b.time);
-    this.markers.setMarkers(shown);
+    const shown = marks.map((mark) => this.#marker(mark)).filter((marker) => marker && marker.time >= first);
+    this.markers.setMarkers(merged(shown).sort((a, b) => a.time - b.time));
   }
 
   #marker(mark) {
