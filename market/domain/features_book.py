@@ -20,7 +20,7 @@ from market.domain.book import (
 )
 from market.domain.events import BID
 from market.domain.features_decay import decay, fifth_power
-from market.domain.kernel_jit import at, hot_jit, kernel_jit
+from market.domain.kernel_jit import at, flat_jit, hot_jit, kernel_jit
 from market.domain.kernel_state import (
     CREDIT_KEY,
     CREDIT_LOTS,
@@ -153,7 +153,7 @@ def drop_better(cells: NDArray[np.int64], block: int, key: int, now: int) -> int
     return cancelled
 
 
-@hot_jit
+@flat_jit
 def apply_update(
     state: Record,
     run: Record,

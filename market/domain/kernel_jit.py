@@ -33,6 +33,14 @@ def hot_jit(function: _Function) -> _Function:
     return cast("_Function", njit(forceinline=True, **_OPTIONS)(function))
 
 
+def flat_jit(function: _Function) -> _Function:
+    """For a step of the loop with one caller: its text becomes part of the caller's.
+
+    Compiled apart, each layer of the loop would be optimised again with all the layers below it.
+    """
+    return cast("_Function", njit(inline="always", **_OPTIONS)(function))
+
+
 @hot_jit
 def whole(value: Any) -> Any:
     """`value` as a signed 64-bit integer: beside an unsigned one numba would turn to floats."""

@@ -27,7 +27,7 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
-from market.domain.kernel_jit import at, hot_jit, kernel_jit, whole
+from market.domain.kernel_jit import at, flat_jit, hot_jit, kernel_jit, whole
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -175,7 +175,7 @@ def has_moved(state: Record, rules: Record, cells: NDArray[np.int64], symbol: in
     return mid2 != 0 and abs(mid2 - state.framed_mid2) >= rules.trigger_mid2
 
 
-@hot_jit
+@flat_jit
 def apply_message(
     state: Record,
     run: Record,
@@ -213,7 +213,7 @@ def apply_message(
     )
 
 
-@hot_jit
+@flat_jit
 def apply_book_message(
     state: Record,
     run: Record,
@@ -244,7 +244,7 @@ def apply_book_message(
     return has_moved(state, rules, cells, symbol)
 
 
-@hot_jit
+@flat_jit
 def take_message(
     i: int,
     now: int,
@@ -285,7 +285,7 @@ def take_message(
     return made + 1
 
 
-@hot_jit
+@flat_jit
 def consume_messages(
     columns: tuple[Any, ...],
     run: Record,
@@ -336,7 +336,7 @@ def _source_digest() -> int:
 def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two entries; their closure over the digest makes it part of the cache's key."""
 
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", _nrt=False)
     def consume(  # type: ignore[no-untyped-def]
         kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot,
         runs, symbols, rules, cells, rings, out, start, stop, stop_at_frame,
@@ -347,7 +347,7 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
             columns, runs[0], symbols, rules, cells, rings, out, start, stop, stop_at_frame
         )
 
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", _nrt=False)
     def advance(now, runs, symbols, rules, cells, rings, out):  # type: ignore[no-untyped-def]
         assert source_digest >= 0
         return emit_boundaries(now, runs[0], symbols, rules, cells, rings, out, 0)
