@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import close_old_connections, connection, transaction
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
@@ -80,7 +81,7 @@ class Projection:
             rows = [row for step, _ in batch for row in step]
             try:
                 write_rows(rows, None if self._has_lost else batch[-1][1])
-            except DatabaseError as error:
+            except AnyDatabaseError as error:
                 logger.warning("projection_waits", extra={"reason": str(error), "rows": len(rows)})
                 with self._wake:
                     self._queue.extendleft(reversed(batch))
@@ -96,7 +97,7 @@ class Projection:
         close_old_connections()
         try:
             count = catch_up(self._orders_dir)
-        except (DatabaseError, StorageError) as error:
+        except (AnyDatabaseError, StorageError) as error:
             logger.warning("projection_waits", extra={"reason": str(error)})
             return False
         if count:
