@@ -12,7 +12,7 @@ import dj_database_url
 from csp.constants import NONCE, NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
-from scalper_site.env import load_environment
+from scalper_site.env import Problem, load_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = Path(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
@@ -40,12 +40,20 @@ def _development_secret_key() -> str:
     if path.is_file() and (key := path.read_text(encoding="utf-8").strip()):
         return key
     key = get_random_secret_key()
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(key)
     except FileExistsError:  # another process of the same start wrote it first
         return path.read_text(encoding="utf-8").strip() or key
+    except OSError as error:
+        ENVIRONMENT_PROBLEMS.append(
+            Problem(
+                "DATA_DIR",
+                f"{error.filename} cannot be made ({error.strerror})",
+                "name a folder that this user may write",
+            )
+        )
     return key
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -173,3 +176,22 @@ def test_the_example_file_names_every_variable_and_is_valid() -> None:
     assert problems == []
     assert environment == Environment()
     assert named == variables
+
+
+def test_a_data_folder_that_cannot_be_made_is_said_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    variables = {"DATA_DIR": str(tmp_path / "file"), "SECRET_KEY": "", "ENV_FILE": os.devnull}
+
+    end = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert end.returncode == 1
+    assert "DATA_DIR: " in end.stderr
+    assert "Traceback" not in end.stderr
