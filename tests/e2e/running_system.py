@@ -124,8 +124,11 @@ class System:
         return found
 
     def valkey(self) -> psutil.Process:
-        (server,) = [p for p in self.processes().values() if "valkey-server" in p.cmdline()[0]]
-        return server
+        """The server of the bus. Raises psutil.NoSuchProcess while there is none."""
+        for process in self.processes().values():
+            if any("valkey-server" in part for part in process.cmdline()[:1]):
+                return process
+        raise psutil.NoSuchProcess(0, "valkey-server")
 
     def leftovers(self) -> list[str]:
         """What should not be there after the end: processes, bound ports, sockets, locks."""
