@@ -119,17 +119,17 @@ def apply_level(
     """Make `lot` the size at `key`, 0 deletes.
 
     `inserted`: new levels this message has put on this side so far. Returns (lots cancelled among the
-    best 20, the new `inserted`). A level deleted while no more levels than the inserted ones stand
+    best 20, 1 for a new level). A level deleted while no more levels than the inserted ones stand
     behind it was pushed out of the window: unknown, not cancelled.
     """
     rank = rank_of(cells, block, key)
     place = block + SIZES + cells[at(block + END)] - 1 - rank
     if cells[at(place - SIZES + KEYS)] != key:
         if lot == 0:
-            return 0, inserted
+            return 0, 0
         if not insert(cells, block, rank, key, lot):
             run.capacity_evictions += 1
-        return 0, inserted + 1
+        return 0, 1
     gone = cells[at(place)] - lot
     is_pushed_out = False
     if lot == 0:
@@ -138,11 +138,11 @@ def apply_level(
     else:
         cells[at(place)] = lot
     if gone <= 0 or rank >= FLICKER_LEVELS or is_pushed_out:
-        return 0, inserted
-    return cancelled_lots(cells, block, key, gone, now), inserted
+        return 0, 0
+    return cancelled_lots(cells, block, key, gone, now), 0
 
 
-@hot_jit
+@kernel_jit
 def drop_better(cells: NDArray[np.int64], block: int, key: int, now: int) -> int:
     """A BBO says nothing is better than `key`: those levels go. Returns lots cancelled."""
     cancelled = 0
@@ -180,20 +180,15 @@ def apply_update(
         if not is_level(side[at(entry)], tick[at(entry)], lot[at(entry)]):
             run.bad_level += 1
             continue
-        key = key_of(side[at(entry)], tick[at(entry)])
-        if side[at(entry)] == BID:
-            if is_bbo:
-                cancelled += drop_better(cells, bids, key, now)
-            lots, inserted_bids = apply_level(
-                run, cells, bids, key, lot[at(entry)], inserted_bids, now
-            )
-        else:
-            if is_bbo:
-                cancelled += drop_better(cells, asks, key, now)
-            lots, inserted_asks = apply_level(
-                run, cells, asks, key, lot[at(entry)], inserted_asks, now
-            )
+        is_bid = side[at(entry)] == BID
+        block, key = (bids, tick[at(entry)]) if is_bid else (asks, -tick[at(entry)])
+        if is_bbo:
+            cancelled += drop_better(cells, block, key, now)
+        inserted = inserted_bids if is_bid else inserted_asks
+        lots, added = apply_level(run, cells, block, key, lot[at(entry)], inserted, now)
         cancelled += lots
+        inserted_bids += added if is_bid else 0
+        inserted_asks += 0 if is_bid else added
     note_crossing(state, cells, symbol, now)
     if state.is_degraded != 0 or state.is_stale != 0:
         return

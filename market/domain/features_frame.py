@@ -15,11 +15,10 @@ from market.domain.frames import BookState
 from market.domain.kernel_jit import at, hot_jit, kernel_jit
 from market.domain.kernel_state import (
     END,
-    FIRST,
     KEYS,
     NS_PER_S,
     SIDE_CELLS,
-    SIZES,
+    SPAN,
     Record,
 )
 
@@ -151,8 +150,8 @@ def write_frame(
     status = book_state(state, rules, cells, symbol, now)
     frame.book_state = status
     frame.warm = now - state.first_ts >= rules.warmup_ns
-    write_prices(frame, state, rules, cells, symbol)
-    write_book_flow(frame, state, cells, symbol, now)
+    lots20 = write_prices(frame, rules, cells, symbol)
+    write_book_flow(frame, state, has_both_sides(cells, symbol), lots20, now)
     write_trade_flow(frame, state, now)
     write_returns(frame, state, rules, cells, rings, symbol, boundary_index, status == OK)
     write_averages(frame, state)
@@ -161,10 +160,9 @@ def write_frame(
     state.sweep = 0
 
 
-@kernel_jit
-def write_prices(
-    frame: Record, state: Record, rules: Record, cells: NDArray[np.int64], symbol: int
-) -> None:
+@hot_jit
+def write_prices(frame: Record, rules: Record, cells: NDArray[np.int64], symbol: int) -> int:
+    """Touch, mid, depth; returns the lots of the best 20 levels of both sides."""
     bids = side_block(symbol, BID)
     asks = bids + SIDE_CELLS
     frame.bid_tick = 0
@@ -186,27 +184,22 @@ def write_prices(
             frame.bid_size + frame.ask_size
         )
         frame.spread_bps = 2e4 * (frame.ask_tick - frame.bid_tick) / mid2
-    write_depth(frame, rules, cells, bids, asks, has_both_sides(cells, symbol))
+    return write_depth(frame, rules, cells, bids, asks, has_both_sides(cells, symbol))
 
 
 @hot_jit
-def lots_of_best(cells: NDArray[np.int64], block: int, levels: int) -> int:
-    end = block + SIZES + cells[at(block + END)]
-    total = 0
-    for i in range(end - min(levels, level_count(cells, block)), end):
-        total += cells[at(i)]
-    return total
-
-
-@hot_jit
-def value_of_best(cells: NDArray[np.int64], block: int, levels: int) -> float:
-    """Sum of |key| * lots, best first."""
-    end = cells[at(block + END)] - 1
-    total = 0.0
-    for i in range(min(levels, level_count(cells, block))):
-        key, lots = cells[at(block + KEYS + end - i)], cells[at(block + SIZES + end - i)]
-        total += float(abs(key)) * float(lots)
-    return total
+def best_twenty(cells: NDArray[np.int64], block: int) -> tuple[int, int, float, int]:
+    """Of a side: lots of the best 5 and 20 levels, sum of |key| * lots (best first), key of the last."""
+    levels = min(20, level_count(cells, block))
+    touch = block + KEYS + cells[at(block + END)] - 1
+    lots5, lots20, value, key = 0, 0, 0.0, 0
+    for i in range(levels):
+        key, lots = cells[at(touch - i)], cells[at(touch - i + SPAN)]
+        lots20 += lots
+        value += float(abs(key)) * float(lots)
+        if i == 4:
+            lots5 = lots20
+    return lots5 if levels > 4 else lots20, lots20, value, key
 
 
 @hot_jit
@@ -214,7 +207,7 @@ def imbalance(bid_lots: int, ask_lots: int) -> float:
     return (bid_lots - ask_lots) / (bid_lots + ask_lots)
 
 
-@kernel_jit
+@hot_jit
 def write_depth(
     frame: Record,
     rules: Record,
@@ -222,26 +215,27 @@ def write_depth(
     bids: int,
     asks: int,
     is_two_sided: bool,
-) -> None:
+) -> int:
+    """Depth and imbalance; returns the lots of the best 20 levels of both sides."""
     frame.imb1 = frame.imb5 = frame.imb20 = frame.depth_span_bps = math.nan
     frame.bid_depth_usd20 = frame.ask_depth_usd20 = math.nan
-    if level_count(cells, bids) > 0:
-        frame.bid_depth_usd20 = value_of_best(cells, bids, 20) * rules.usd_per_tick_lot
-    if level_count(cells, asks) > 0:
-        frame.ask_depth_usd20 = value_of_best(cells, asks, 20) * rules.usd_per_tick_lot
-    if not is_two_sided:
-        return
-    frame.imb1 = imbalance(touch_lots(cells, bids), touch_lots(cells, asks))
-    frame.imb5 = imbalance(lots_of_best(cells, bids, 5), lots_of_best(cells, asks, 5))
-    frame.imb20 = imbalance(lots_of_best(cells, bids, 20), lots_of_best(cells, asks, 20))
-    lowest = cells[at(bids + KEYS + max(cells[at(bids + FIRST)], cells[at(bids + END)] - 20))]
-    highest = -cells[at(asks + KEYS + max(cells[at(asks + FIRST)], cells[at(asks + END)] - 20))]
-    frame.depth_span_bps = 1e4 * (highest - lowest) / (frame.bid_tick + frame.ask_tick)
+    bids5, bids20, bids_value, lowest = best_twenty(cells, bids)
+    asks5, asks20, asks_value, highest = best_twenty(cells, asks)
+    if bids20 > 0:
+        frame.bid_depth_usd20 = bids_value * rules.usd_per_tick_lot
+    if asks20 > 0:
+        frame.ask_depth_usd20 = asks_value * rules.usd_per_tick_lot
+    if is_two_sided:
+        frame.imb1 = imbalance(touch_lots(cells, bids), touch_lots(cells, asks))
+        frame.imb5 = imbalance(bids5, asks5)
+        frame.imb20 = imbalance(bids20, asks20)
+        frame.depth_span_bps = 1e4 * (-highest - lowest) / (frame.bid_tick + frame.ask_tick)
+    return bids20 + asks20
 
 
-@kernel_jit
+@hot_jit
 def write_book_flow(
-    frame: Record, state: Record, cells: NDArray[np.int64], symbol: int, now: int
+    frame: Record, state: Record, is_two_sided: bool, lots20: int, now: int
 ) -> None:
     frame.ofi1s = frame.ofi5s = frame.flicker = math.nan
     left5 = decay(now - state.book_flow_ts, 5.0 * NS_PER_S)
@@ -250,13 +244,11 @@ def write_book_flow(
         depth = state.depth_sum / state.depth_weight
         frame.ofi1s = state.ofi1 * left1 * LN2 / depth
         frame.ofi5s = state.ofi5 * left5 * (LN2 / 5.0) / depth
-    if state.has_snapshot != 0 and has_both_sides(cells, symbol):
-        bids = side_block(symbol, BID)
-        lots = lots_of_best(cells, bids, 20) + lots_of_best(cells, bids + SIDE_CELLS, 20)
-        frame.flicker = state.cancelled1 * left1 * LN2 / lots
+    if state.has_snapshot != 0 and is_two_sided:
+        frame.flicker = state.cancelled1 * left1 * LN2 / lots20
 
 
-@kernel_jit
+@hot_jit
 def write_trade_flow(frame: Record, state: Record, now: int) -> None:
     frame.flow1s = frame.flow5s = frame.flow30s = frame.flow_ratio5s = math.nan
     frame.trade_rate5s = frame.notional_rate5s = frame.cvd = frame.trade_age_ms = math.nan
@@ -294,7 +286,7 @@ def ring_return(
     return (mid2 - before) / before * 1e4
 
 
-@kernel_jit
+@hot_jit
 def write_returns(
     frame: Record,
     state: Record,
@@ -319,7 +311,7 @@ def root_mean(total: float, weight: float) -> float:
     return math.sqrt(total / weight) if weight > MIN_WEIGHT else math.nan
 
 
-@kernel_jit
+@hot_jit
 def write_averages(frame: Record, state: Record) -> None:
     frame.rv10s = root_mean(state.rv10_sum, state.rv10_weight)
     frame.rv60s = root_mean(state.rv60_sum, state.rv60_weight)
@@ -336,7 +328,7 @@ def write_averages(frame: Record, state: Record) -> None:
         frame.kyle_lambda = covariance / variance
 
 
-@kernel_jit
+@hot_jit
 def write_context(
     frame: Record,
     state: Record,

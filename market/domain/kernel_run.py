@@ -66,14 +66,15 @@ def hash_inputs(
     first: int,
     last: int,
 ) -> None:
-    """Fold everything consumed of one message into the symbol's rolling hash."""
-    rolling = mix(
-        state.input_hash, (core_ts * _M2) ^ (exchange_ts * _M3) ^ (seq * _M4) ^ (header * _M5)
-    )
+    """Fold everything consumed of one message into the symbol's rolling hash.
+
+    The parts are mixed each for itself and summed, so that none waits for another.
+    """
+    total = mix(core_ts * _M2, exchange_ts) + mix(seq * _M3, header)
     for entry in range(first, last):
-        place = (np.int64(side[at(entry)]) * _M3 + tick[at(entry)]) * _M2
-        rolling = mix(rolling, place ^ (lot[at(entry)] * _M5))
-    state.input_hash = rolling
+        place = np.int64(side[at(entry)]) * _M4 + tick[at(entry)]
+        total += mix(place * _M2 + (entry - first) * _M5, lot[at(entry)] * _M3)
+    state.input_hash = mix(state.input_hash, total)
 
 
 @hot_jit

@@ -24,7 +24,7 @@ from tests.market.domain.streams import assert_same_frames, reference_frames
 
 MESSAGES = 2_000_000
 RUNS = 5
-CHECKED_MESSAGES = 3_000  # what the slow reference can walk
+CHECKED_MESSAGES = 20_000  # what the slow reference can walk
 CHUNK_SIZES = {16: 100_000, 128: 500_000, 4096: MESSAGES}
 CALLS = 50_000
 CONFIG = MarketConfig()

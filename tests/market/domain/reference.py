@@ -8,9 +8,12 @@ as dicts by frame field name.
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from market.domain.events import BID, BUY, FLAG_BLOCK, FLAG_RPI, EventChunk, EventKind, TickerField
 
@@ -51,13 +54,18 @@ class Impulses:
     """Rate EMA of impulses, summed anew each time."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[int, float]] = []
+        self.times, self.values = array("q"), array("d")
 
     def add(self, at: int, value: float) -> None:
-        self.seen.append((at, value))
+        self.times.append(at)
+        self.values.append(value)
 
     def rate(self, now: int, half_life_s: float) -> float:
-        total = math.fsum(x * d(now - at, half_life_s) for at, x in self.seen)
+        if not self.times:
+            return 0.0
+        ages = now - np.frombuffer(self.times, np.int64)
+        weights = np.exp2(-ages / (half_life_s * SECOND))
+        total = float((weights * np.frombuffer(self.values)).sum())
         return total * math.log(2) / half_life_s
 
 

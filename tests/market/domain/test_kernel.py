@@ -186,7 +186,7 @@ def test_one_changed_value_changes_every_later_frame_of_its_symbol(
     assert hashes[0].isdisjoint(hashes[1])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_hostile_chunks_are_survived_and_counted(data: st.DataObject) -> None:
     """Any bytes in any column: no crash, no endless loop, sane books afterwards."""
@@ -258,7 +258,7 @@ def test_a_book_of_1100_levels_a_side_is_kept_whole() -> None:
     assert asks.tolist() == [[10_000 + i, i + 1] for i in range(1_100)]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=16, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), spread=st.sampled_from([40, 900, 4_000]))
 def test_a_long_walk_of_levels_equals_a_dict(seed: int, spread: int) -> None:
     """Thousands of levels come and go while the price drifts: through capacity and re-centring."""

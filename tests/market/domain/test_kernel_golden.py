@@ -41,7 +41,7 @@ def test_every_field_of_every_frame_equals_the_reference(
     assert_same_frames(frames, reference_frames(chunk, config, end_ns=end_ns))
 
 
-@settings(many, max_examples=40)
+@settings(many, max_examples=25)
 @given(seed=st.integers(0, 2**32), config=configs)
 def test_a_busy_market_equals_the_reference(seed: int, config: MarketConfig) -> None:
     chunk = market_chunk(seed, 300, config)
