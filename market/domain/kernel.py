@@ -29,6 +29,7 @@ from market.domain.kernel_state import (
 )
 
 _FRAMES_A_CALL = 4096
+_MOST_GROWTH = 32
 _NO_FRAMES: Frames = np.zeros(0, FRAME_DTYPE)
 _NO_FRAMES.setflags(write=False)
 
@@ -43,9 +44,7 @@ class MarketKernel:
         self._cells = new_cells(len(instruments))
         self._rings = new_rings(self._rules)
         self._out = np.zeros(max(_FRAMES_A_CALL, 4 * len(instruments) + 4), FRAME_DTYPE)
-        self._state = (
-            self._run, self._symbols, self._rules, self._cells, self._rings, self._out
-        )  # fmt: skip
+        self._state = (self._run, self._symbols, self._rules, self._cells, self._rings)
 
     def process(self, chunk: EventChunk) -> Frames:
         """Consume the whole chunk; returns its frames in emission order (may be read-only if none)."""
@@ -64,7 +63,7 @@ class MarketKernel:
         parts = []
         is_full = True
         while is_full:
-            made, is_full = advance(min(now_ns, MAX_TIME_NS), *self._state)
+            made, is_full = advance(min(now_ns, MAX_TIME_NS), *self._state, self._out)
             parts.append(self._out[:made].copy())
         return _joined(parts)
 
@@ -111,16 +110,30 @@ class MarketKernel:
             chunk.exchange_ts_ns, chunk.level_offset, chunk.side, chunk.tick, chunk.lot,
         )  # fmt: skip
         stop = len(chunk)
-        reached, made, is_full = consume(*columns, *self._state, start, stop, is_single)
+        reached, made, is_full = consume(*columns, *self._state, self._out, start, stop, is_single)
         if not made:
             return reached, _NO_FRAMES
-        parts = [self._out[:made].copy()]
+        if not is_full:
+            return reached, self._out[:made].copy()
+        out, filled = self._out, made
         while is_full:
+            expected = filled * (stop - reached) // max(1, reached - start)
+            out = _enlarged(out, filled, expected)
             if is_single:
                 stop = reached + 1
-            reached, made, is_full = consume(*columns, *self._state, reached, stop, is_single)
-            parts.append(self._out[:made].copy())
-        return reached, _joined(parts)
+            reached, made, is_full = consume(
+                *columns, *self._state, out[filled:], reached, stop, is_single
+            )
+            filled += made
+        return reached, out[:filled]
+
+
+def _enlarged(frames: Frames, filled: int, expected: int) -> Frames:
+    """`frames` with room for `expected` more, a tenth to spare; within reason, as that is a guess."""
+    room = max(len(frames), min(expected + expected // 10, _MOST_GROWTH * filled))
+    larger: Frames = np.zeros(filled + room, FRAME_DTYPE)
+    larger[:filled] = frames[:filled]
+    return larger
 
 
 def _joined(parts: list[Frames]) -> Frames:
