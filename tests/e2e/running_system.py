@@ -70,6 +70,7 @@ class System:
         assert self.process is not None
         self.process.send_signal(number)
         code = self.process.wait(within_s)
+        self.bus.close()
         self.process = None
         return code
 
@@ -113,11 +114,15 @@ class System:
         return entries[0][0].decode() if entries else ""
 
     def processes(self) -> dict[int, psutil.Process]:
-        """Every process of ours: those that carry this data directory in their environment."""
+        """Every process of ours: our data directory is in its environment or in its title.
+
+        Valkey writes its title over its environment.
+        """
         found = {}
         for process in psutil.process_iter():
             try:
-                if process.environ().get("DATA_DIR") == str(self.data_dir):
+                is_ours = process.environ().get("DATA_DIR") == str(self.data_dir)
+                if is_ours or str(self.data_dir) in " ".join(process.cmdline()):
                     found[process.pid] = process
             except psutil.Error:
                 continue
