@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from failover.adapters.bus import connect_bus
 from failover.adapters.files import write_atomically
 from failover.adapters.jsonl import JsonlAppender
+from failover.services.config_files import BadConfigDocument, load_named
 from failover.services.host import ServiceContext
 from market.adapters.bus import MarketPublisher
 from market.adapters.bybit_public_ws import BybitPublicFeed
@@ -43,17 +42,14 @@ class BadMarketConfig(ValueError):
 def load_market_config(name: str, profiles: Path) -> MarketConfig:
     """The `market` section of a trading config: a built-in document of `profiles`, or a JSON file.
 
-    Raises BadMarketConfig.
+    Raises BadMarketConfig with every error of the whole document.
     """
-    built_in = profiles / f"{name}.json"
-    path = built_in if built_in.is_file() else Path(name)
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        return msgspec.convert(document.get("market", {}), MarketConfig)
-    except OSError as error:
-        raise BadMarketConfig(f"trading config {name}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise BadMarketConfig(f"trading config {name}: market: {error}") from error
+        section = load_named(name, profiles)["market"]
+    except BadConfigDocument as error:
+        raise BadMarketConfig(str(error)) from error
+    assert isinstance(section, MarketConfig)
+    return section
 
 
 def compile_kernel() -> bool:

@@ -52,7 +52,12 @@ def guarded(command: list[str]) -> list[str]:
 
 def make_private_folder(folder: Path) -> None:
     """A folder only this user may enter: the socket in it has no other lock. Raises: ValkeyFailed."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ValkeyFailed(
+            f"{folder} cannot be made: {error.strerror}; correct DATA_DIR"
+        ) from error
     if folder.stat().st_uid != os.getuid():
         raise ValkeyFailed(f"{folder} belongs to another user")
     folder.chmod(0o700)

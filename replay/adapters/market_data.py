@@ -64,6 +64,7 @@ def open_market_data(
         chunk_messages: messages per chunk at most (foreign formats).
     Raises: BadRecording, at once or while chunks are consumed.
     """
+    _refuse_repeats(paths)
     found = [detect(_existing(Path(path))) for path in paths]
     formats = sorted({one.format for one in found})
     if len(formats) != 1:
@@ -77,6 +78,16 @@ def open_market_data(
     chunks = between(data.chunks, len(data.instruments), from_ns, to_ns)
     data.chunks = _counted(chunks, data)
     return data
+
+
+def _refuse_repeats(paths: Sequence[Path | str]) -> None:
+    """The same events twice would look like a valid market of doubled flow."""
+    seen: set[Path] = set()
+    for path in paths:
+        resolved = Path(path).resolve()
+        if resolved in seen:
+            raise BadRecording(Path(path), 0, "named twice", "name each recording once")
+        seen.add(resolved)
 
 
 def _existing(path: Path) -> Path:

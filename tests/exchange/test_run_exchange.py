@@ -49,6 +49,12 @@ def test_it_is_refused_in_production(settings: Any) -> None:
         call_command("run_exchange", skip_checks=True)
 
 
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_port_that_is_none_is_refused_and_not_taken_modulo(port: str) -> None:
+    with pytest.raises(CommandError, match="not between 0 and 65535"):
+        call_command("run_exchange", f"--port={port}")
+
+
 def test_it_serves_until_it_is_told_to_stop() -> None:
     process = command("--port", "0", "--symbols", "GRIFFAINUSDT")
     try:

@@ -63,6 +63,8 @@ class Command(BaseCommand):
         bus = connect_bus(settings.REDIS_URL)
         host = options["host"] or settings.ENVIRONMENT.exchange_host
         port = settings.ENVIRONMENT.exchange_port if options["port"] is None else options["port"]
+        if not 0 <= port <= 65535:  # the socket would take it modulo 65536
+            raise CommandError(f"--port {port} is not between 0 and 65535")
         configure_logging(
             "exchange", level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
         )

@@ -15,7 +15,7 @@ from failover.management.base import ProvenCommand
 from failover.services.admin_user import BadPasswordHash, ensure_admin
 from failover.services.run_lock import AlreadyRunning, PortTaken, require_free_port, sole_run
 from failover.services.supervision import ReadyWatch, supervise
-from failover.services.valkey import guarded, make_private_folder, valkey_command
+from failover.services.valkey import ValkeyFailed, guarded, make_private_folder, valkey_command
 
 
 class Command(ProvenCommand):
@@ -29,7 +29,10 @@ class Command(ProvenCommand):
     def handle(self, *, only: str, **options: Any) -> None:
         services = self._chosen(only)
         self.prove_environment()
-        make_private_folder(settings.RUN_DIR)
+        try:
+            make_private_folder(settings.RUN_DIR)
+        except ValkeyFailed as error:
+            raise CommandError(str(error)) from error
         try:
             with sole_run(settings.RUN_DIR / "run_all.lock"):
                 self._run(services)

@@ -42,7 +42,7 @@ class Command(BaseCommand):
     def handle(self, *, symbols: str, config: str, **_: Any) -> None:
         wanted = [name.strip() for name in symbols.split(",") if name.strip()]
         try:
-            market = load_market_config(config, settings.BASE_DIR / "strategy" / "profiles")
+            market = load_market_config(config, settings.TRADING_PROFILES_DIR)
         except BadMarketConfig as error:
             raise CommandError(str(error)) from error
         environment = settings.ENVIRONMENT

@@ -54,6 +54,8 @@ class Command(BaseCommand):
         parser.add_argument("--no-save", action="store_true", help="keep no row in the database")
 
     def handle(self, **options: Any) -> None:
+        if problems := settings.ENVIRONMENT_PROBLEMS:
+            raise CommandError("; ".join(f"{p.variable}: {p.reason}" for p in problems))
         try:
             result = self._replay(options)
         except (BadRecording, BadConfig, OutputFolderInUse) as error:

@@ -184,6 +184,12 @@ def test_bad_arguments_get_one_clear_line(
     assert "\n" not in str(caught.value).strip()
 
 
+def test_a_recording_named_twice_is_refused(recording: Path) -> None:
+    """Twice the flow on one book would end in a digest as if it were a market."""
+    with pytest.raises(CommandError, match="named twice"):
+        replayed(recording, recording, "--no-save")
+
+
 def test_an_invalid_config_is_refused_with_all_reasons(recording: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text('{"risk": {"leverage": 0}, "strategy": {"armFrames": "x"}}')
