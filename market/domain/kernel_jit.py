@@ -41,6 +41,11 @@ def flat_jit(function: _Function) -> _Function:
     return cast("_Function", njit(inline="always", **_OPTIONS)(function))
 
 
+def entry_jit(function: _Function) -> _Function:
+    """For what Python calls: the machine code is kept on disk."""
+    return cast("_Function", njit(cache=True, **_OPTIONS)(function))
+
+
 @hot_jit
 def whole(value: Any) -> Any:
     """`value` as a signed 64-bit integer: beside an unsigned one numba would turn to floats."""

@@ -9,7 +9,6 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from market.domain import (
@@ -27,7 +26,7 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
-from market.domain.kernel_jit import at, flat_jit, hot_jit, kernel_jit, whole
+from market.domain.kernel_jit import at, entry_jit, flat_jit, hot_jit, kernel_jit, whole
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -337,7 +336,7 @@ def _source_digest() -> int:
 def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two entries; their closure over the digest makes it part of the cache's key."""
 
-    @njit(cache=True, error_model="numpy", _nrt=False)
+    @entry_jit
     def consume(  # type: ignore[no-untyped-def]
         kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot,
         runs, symbols, rules, cells, rings, out, start, stop, stop_at_frame,
@@ -348,7 +347,7 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
             columns, runs[0], symbols, rules, cells, rings, out, start, stop, stop_at_frame
         )
 
-    @njit(cache=True, error_model="numpy", _nrt=False)
+    @entry_jit
     def advance(now, runs, symbols, rules, cells, rings, out):  # type: ignore[no-untyped-def]
         assert source_digest >= 0
         return emit_boundaries(now, runs[0], symbols, rules, cells, rings, out, 0)
