@@ -54,8 +54,7 @@ def last_states(system: System) -> dict[str, dict[str, Any]]:
 
 def no_symbol_is_stuck(system: System) -> None:
     """Every symbol that waits for an answer leaves that state in bounded time."""
-    states = last_states(system)
-    assert states, "nothing was ever decided"
+    states = system.until(lambda: last_states(system), "a first decision", TRADE_S)
     run = max(states.values(), key=lambda event: event["timestamp"])["runId"]
     for symbol, event in states.items():
         if event["runId"] == run and event["toState"] in _PENDING:
