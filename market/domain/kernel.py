@@ -30,6 +30,7 @@ from market.domain.kernel_state import (
 
 _FRAMES_A_CALL = 4096
 _MOST_GROWTH = 32
+_WHOLE_ROW = np.dtype((np.void, FRAME_DTYPE.itemsize))
 _NO_FRAMES: Frames = np.zeros(0, FRAME_DTYPE)
 _NO_FRAMES.setflags(write=False)
 
@@ -64,7 +65,7 @@ class MarketKernel:
         is_full = True
         while is_full:
             made, is_full = advance(min(now_ns, MAX_TIME_NS), *self._state, self._out)
-            parts.append(self._out[:made].copy())
+            parts.append(_copied(self._out[:made]))
         return _joined(parts)
 
     def book_levels(
@@ -114,7 +115,7 @@ class MarketKernel:
         if not made:
             return reached, _NO_FRAMES
         if not is_full:
-            return reached, self._out[:made].copy()
+            return reached, _copied(self._out[:made])
         out, filled = self._out, made
         while is_full:
             expected = filled * (stop - reached) // max(1, reached - start)
@@ -132,8 +133,14 @@ def _enlarged(frames: Frames, filled: int, expected: int) -> Frames:
     """`frames` with room for `expected` more, a tenth to spare; within reason, as that is a guess."""
     room = max(len(frames), min(expected + expected // 10, _MOST_GROWTH * filled))
     larger: Frames = np.zeros(filled + room, FRAME_DTYPE)
-    larger[:filled] = frames[:filled]
+    larger.view(_WHOLE_ROW)[:filled] = frames.view(_WHOLE_ROW)[:filled]
     return larger
+
+
+def _copied(frames: Frames) -> Frames:
+    """Row by row: numpy copies a structured array field by field, eight times as slow."""
+    copy: Frames = frames.view(_WHOLE_ROW).copy().view(FRAME_DTYPE)
+    return copy
 
 
 def _joined(parts: list[Frames]) -> Frames:
