@@ -234,6 +234,34 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     mae_bps: float = 0.0
 
 
+class QualityView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How well our orders of one symbol are carried out, over a rolling window (pipeline §8).
+
+    Costs are positive: slippage of what we took beyond the arrival touch, and the loss to mid after our
+    own maker entries (never below 0, 0 until measured). Markouts are signed, positive in our favour.
+    `blocked`: no new entry, `reason` says why; `probation`: `entries_left` smaller entries may try again.
+    """
+
+    score: float = 100.0
+    blocked: bool = False
+    reason: str = ""
+    probation: bool = False
+    adverse_markout_bps: float = 0.0
+    slippage_bps: float = 0.0
+    fill_ratio: float | None = None
+    reject_rate: float = 0.0
+    orders: int = 0  # of the window that were judged
+    mid_slippage_bps: float | None = None  # against the mid at the decision
+    time_to_fill_ms: float | None = None  # median
+    markout_1s_bps: float | None = None
+    markout_5s_bps: float | None = None
+    markout_30s_bps: float | None = None
+    blocked_since_ns: int = 0
+    probation_at_ns: int = 0  # when a blocked symbol may try again
+    entries_left: int = 0
+    penalties: dict[str, float] = {}  # part of the score each figure takes, 0..1
+
+
 class ExecutionSnapshot(_Message, frozen=True, kw_only=True):
     """All that execution holds, sent once a second and at start.
 
@@ -255,6 +283,7 @@ class ExecutionSnapshot(_Message, frozen=True, kw_only=True):
     trading_enabled: bool
     losses_in_row: int = 0
     trades_this_hour: int = 0
+    quality: dict[str, QualityView] = {}  # symbols whose orders were judged
 
 
 StrategyInput = ExecutionEvent | ExecutionSnapshot
