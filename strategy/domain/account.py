@@ -25,6 +25,10 @@ class AccountTracker:
         self.snapshot: ExecutionSnapshot | None = None
         self.safe_mode_reasons: tuple[str, ...] = ()
 
+    def configure(self, strategy: StrategyConfig, risk: RiskConfig) -> None:
+        """Judge by another version from now on; a pause that runs goes on."""
+        self._strategy, self._risk = strategy, risk
+
     def take(self, snapshot: ExecutionSnapshot) -> None:
         grew = snapshot.losses_in_row > self._losses_in_row
         if grew and snapshot.losses_in_row >= self._risk.loss_streak:

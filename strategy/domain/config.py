@@ -250,10 +250,32 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
             raise ValueError("riskPerTradePct is above maxHeatPct: no trade would ever fit")
 
 
+class SymbolDecision(Struct, frozen=True, kw_only=True):
+    """Strategy and risk of one symbol, its overrides already laid over the base sections."""
+
+    strategy: StrategyConfig = StrategyConfig()
+    risk: RiskConfig = RiskConfig()
+
+
 class DecisionConfig(Struct, frozen=True, kw_only=True):
-    """What the strategy core is built from; `version` is carried by each order request."""
+    """What the strategy core is built from; `version` is carried by each decision.
+
+    `strategy` and `risk` hold for every symbol that is not in `symbols`. Account-wide limits always come
+    from the base `risk`.
+    """
 
     market: MarketConfig = MarketConfig()
     strategy: StrategyConfig = StrategyConfig()
     risk: RiskConfig = RiskConfig()
+    symbols: dict[str, SymbolDecision] = {}
     version: str = ""
+
+    def strategy_for(self, symbol: str) -> StrategyConfig:
+        """The strategy section as it holds for `symbol`."""
+        own = self.symbols.get(symbol)
+        return self.strategy if own is None else own.strategy
+
+    def risk_for(self, symbol: str) -> RiskConfig:
+        """The risk section as it holds for `symbol`: sizing, fees, caps of one position."""
+        own = self.symbols.get(symbol)
+        return self.risk if own is None else own.risk

@@ -45,12 +45,23 @@ _TIMEOUTS = {
 }
 
 
+class Evaluations:
+    """What the numeric path says of a run of frames, one row a frame (None: the frame is dropped)."""
+
+    def __init__(self, rows: list[FrameView | None]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 class StrategyCore:
     """One decision maker for the symbols of `instruments` (index = `symbol` column of frames).
 
     `run_id` begins every request id and must be new at each start. `earlier_requests_id` is the last entry
     of `strategy.requests` before this run ("" when there is none): execution must have read that far, or
-    those requests must have expired, before anything is asked for.
+    those requests must have expired, before anything is asked for. Without `telemetry` no ScoreUpdate and
+    no RiskSnapshot is made; decisions are the same.
     """
 
     def __init__(
@@ -59,7 +70,10 @@ class StrategyCore:
         config: DecisionConfig,
         run_id: str,
         earlier_requests_id: str = "",
+        *,
+        telemetry: bool = True,
     ) -> None:
+        self._telemetry = telemetry
         self._config = config
         self._cost = planned_cost(config.strategy, config.risk)
         symbols = tuple(instrument.symbol for instrument in instruments)
@@ -80,16 +94,48 @@ class StrategyCore:
 
     def on_frames(self, frames: Frames) -> list[StrategyOutput]:
         """Judge frames in order of emission; a frame seen before, or of no known symbol, is dropped."""
+        evaluations = self.evaluate(frames)
+        outputs: list[StrategyOutput] = []
+        row = self.next_attention(evaluations, 0)
+        while row < len(evaluations):
+            outputs += self.decide(evaluations, row)
+            row = self.next_attention(evaluations, row + 1)
+        return outputs
+
+    def evaluate(self, frames: Frames) -> Evaluations:
+        """The numeric path of `frames`: one row each. It moves the scales and no decision."""
         known = frames["symbol"] < len(self._table)
-        if not known.all():
-            self.dropped_frames += int((~known).sum())
-            frames = frames[known]
-        scores = self._scorer.score(frames)
-        for view in frame_views(frames, scores, self._cost):
-            if view.accepted:
-                self._on_frame(view, self._table[view.symbol])
-            else:
-                self.dropped_frames += 1
+        rows: list[FrameView | None] = [None] * len(frames)
+        usable = frames[known]
+        scores = self._scorer.score(usable)
+        places = known.nonzero()[0].tolist()
+        for place, view in zip(places, frame_views(usable, scores, self._cost), strict=True):
+            rows[place] = view if view.accepted else None
+        self.dropped_frames += sum(view is None for view in rows)
+        return Evaluations(rows)
+
+    def next_attention(self, evaluations: Evaluations, start: int) -> int:
+        """First row from `start` on that could change anything; the number of rows when there is none."""
+        for row in range(start, len(evaluations)):
+            if evaluations.rows[row] is not None:
+                return row
+        return len(evaluations)
+
+    def decide(self, evaluations: Evaluations, row: int) -> list[StrategyOutput]:
+        """Judge one row; rows between those that `next_attention` names need no call."""
+        view = evaluations.rows[row]
+        if view is not None:
+            self._on_frame(view, self._table[view.symbol])
+        return self._transitions.take_outputs()
+
+    def on_config(self, config: DecisionConfig) -> list[StrategyOutput]:
+        """Take a new version between two inputs; running scales and states stay."""
+        self._config = config
+        self._cost = planned_cost(config.strategy, config.risk)
+        self._scorer.configure(config.strategy, config.market.warmup_s)
+        self._transitions.configure(config)
+        self._account.configure(config.strategy, config.risk)
+        self._news.configure(config.strategy)
         return self._transitions.take_outputs()
 
     def on_execution(self, message: StrategyInput, now_ns: int) -> list[StrategyOutput]:
@@ -178,7 +224,8 @@ class StrategyCore:
             self._hint(track, view, may_signal)
         elif track.state is SymbolState.IN_POSITION and self._config.strategy.close_on_opposite:
             self._close_on_opposite(track, view)
-        self._publish_score(track, view, may_signal)
+        if self._telemetry:
+            self._publish_score(track, view, may_signal)
 
     def _fire_timeouts(self, ts_ns: int) -> None:
         due = self._transitions.next_deadline_ns
@@ -205,7 +252,8 @@ class StrategyCore:
             return
         self._risk_second = second
         snapshot = assess(account, self._config.risk)
-        self._transitions.emit(snapshot)
+        if self._telemetry:
+            self._transitions.emit(snapshot)
         stops = account_stops(account, self._config.risk)
         if bool(stops) != self._stopped:
             self._stopped = bool(stops)

@@ -77,6 +77,10 @@ class ExecutionNews:
         self.adopted = False
         self.stale_events = 0
 
+    def configure(self, config: StrategyConfig) -> None:
+        """Go on by another version."""
+        self._config = config
+
     # -- events ---------------------------------------------------------------------------------
 
     def on_event(self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]) -> None:

@@ -70,6 +70,11 @@ class Scorer:
         self._scales = np.zeros((len(symbols), _OBSERVED + 1))
         self._clocks = np.full((len(symbols), 3), -1, np.int64)
 
+    def configure(self, config: StrategyConfig, warmup_s: float) -> None:
+        """Score by other thresholds from the next frame on; the scales stay."""
+        self._warmup_ns = warmup_s * 1e9
+        self._params = _params(config)
+
     def score(self, frames: Frames) -> Scores:
         """Score `frames` (any symbols, in order of emission) and take their boundary rows into the scales."""
         keys = _keys(frames)

@@ -31,6 +31,10 @@ class Transitions:
         self.ignored: Counter[tuple[SymbolState, Trigger]] = Counter()
         self.next_deadline_ns: int | None = None
 
+    def configure(self, config: DecisionConfig) -> None:
+        """Go on by another version; deadlines already set stay."""
+        self._config = config
+
     def emit(self, output: StrategyOutput) -> None:
         self._out.append(output)
 
