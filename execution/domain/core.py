@@ -7,12 +7,17 @@ survive a crash is in one `CoreState`, written out by `state()` and read back by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
-import numpy as np
 
 from execution.domain.account import AccountBook
+from execution.domain.attention import (
+    FINISHED_KEPT_NS,
+    first_needed,
+    next_second_ns,
+    tick_and_end_ns,
+)
 from execution.domain.config import ExecutionConfig
 from execution.domain.operator import OperatorCommand
 from execution.domain.operator_desk import OperatorDesk
@@ -36,9 +41,6 @@ from strategy.domain.messages import (
     RiskSnapshot,
 )
 
-_SECOND_NS = 1_000_000_000
-_FINISHED_KEPT_NS = 60 * _SECOND_NS
-
 
 class ExecutionCore:
     """One account. `run_id` names this process's life; it goes into snapshots, not into ids."""
@@ -50,9 +52,12 @@ class ExecutionCore:
         mode: str,
         run_id: str,
         limits: RiskConfig | None = None,
+        symbols: Mapping[str, ExecutionConfig] | None = None,
+        version: str = "",
     ) -> None:
+        """`limits` hold account-wide; `symbols` are the full settings of those that have their own."""
         self.mode = mode
-        self._work = Workspace(instruments, config, mode, run_id, limits)
+        self._work = Workspace(instruments, config, mode, run_id, limits, symbols, version)
         self._trades = TradeRunner(self._work)
         self._requests = RequestDesk(self._work, self._trades)
         self._operators = OperatorDesk(self._work, self._trades)
@@ -89,10 +94,9 @@ class ExecutionCore:
 
     def on_quotes(self, frames: Frames) -> list[ExecutionOutput]:
         """Frames in emission order: the touch of each symbol, and time."""
-        symbols, active = frames["symbol"], self._work.state.trades
+        active = self._work.state.trades
         if not active:
-            for column in np.unique(symbols):
-                self._work.quote(frames[np.flatnonzero(symbols == column)[-1]])
+            self._work.quotes_of(frames)
             return []
         for row in frames:
             quote = self._work.quote(row)
@@ -100,18 +104,59 @@ class ExecutionCore:
                 self._trades.manage(trade, self._work.tick_clock(quote.ts_ns))
         return self._work.take()
 
+    def next_attention(self, frames: Frames, start: int) -> int:
+        """First frame from `start` on that may need something; `len(frames)` when none does.
+
+        The frames before it need no more than `note_quotes`. News of the venue, requests and operators
+        end the calm: ask again after them.
+        """
+        return first_needed(self._work.state, frames, start)
+
+    def note_quotes(self, frames: Frames) -> list[ExecutionOutput]:
+        """Frames that `next_attention` passed over: their last quotes, and the last of the snapshots
+        that `on_timer` at each boundary would have sent meanwhile (the others said the same).
+        """
+        if not frames.size:
+            return []
+        self._work.quotes_of(frames)
+        state = self._work.state
+        tick_ns, end_ns = tick_and_end_ns(frames)
+        if tick_ns >= next_second_ns(state.last_snapshot_ns):
+            state.last_snapshot_ns = self._work.tick_clock(tick_ns)
+            self._work.news.append(self.snapshot(state.last_snapshot_ns))
+        self._work.tick_clock(end_ns)
+        return self._work.take()
+
     def on_timer(self, now_ns: int) -> list[ExecutionOutput]:
-        """Time alone: time-outs, the UTC day, forced close, a snapshot every second."""
+        """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
         for trade in list(state.trades.values()):
             self._trades.manage(trade, now)
-        for plan_id, (ended_ns, _) in list(state.finished.items()):
-            if now - ended_ns > _FINISHED_KEPT_NS:
-                self._trades.forget(plan_id)
-        if now - state.last_snapshot_ns >= _SECOND_NS:
+        if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now
+            self._trades.forget_ended_before(now - FINISHED_KEPT_NS)
             self._trades.enforce_limits(now)
             self._work.news.append(self.snapshot(now))
+        return self._work.take()
+
+    def on_config(
+        self,
+        config: ExecutionConfig,
+        limits: RiskConfig,
+        version: str,
+        symbols: Mapping[str, ExecutionConfig] | None = None,
+    ) -> list[ExecutionOutput]:
+        """Go by another config from the next input on. Trades that run keep their plan.
+
+        Waits, distances and limits are those of the new one at once; the venue's own settings
+        (`sim_...`, the queue model) are the venue's business. The order log says when it began.
+        """
+        now = self._work.state.now_ns
+        self._work.use_config(config, limits, version, symbols)
+        self._work.log_event("CONFIG_ACTIVATED", now, configVersion=version)
+        for trade in list(self._work.state.trades.values()):
+            self._trades.manage(trade, now)
+        self._trades.enforce_limits(now)
         return self._work.take()
 
     def on_operator(self, command: OperatorCommand, now_ns: int) -> list[ExecutionOutput]:

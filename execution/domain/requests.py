@@ -64,7 +64,8 @@ class RequestDesk:
             qty_lots=result.qty_lots,
             decision_ts_ns=request.decision_ts_ns,
             entry_deadline_ns=now
-            + min(plan.entry.timeout_ms, self._work.config.order_timeout_ms) * 1_000_000,
+            + min(plan.entry.timeout_ms, self._work.config_for(request.symbol).order_timeout_ms)
+            * 1_000_000,
             source=request.source,
             entry_reason=request.reason,
             decision_mid_ticks=quote.mid_ticks if quote else 0.0,
@@ -106,7 +107,7 @@ class RequestDesk:
                 >= 0.8 * self._work.limits.daily_loss_limit_pct / 100 * max(risk.equity, 1.0),
             ),
             self._work.instruments[request.symbol],
-            self._work.config,
+            self._work.config_for(request.symbol),
         )
 
     def _refuse_request(self, request: OrderRequest, reasons: tuple[str, ...], now: int) -> None:

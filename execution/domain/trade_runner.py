@@ -137,7 +137,7 @@ class TradeRunner:
             self._work.state.orders,
             self._work.quotes.get(trade.symbol),
             now,
-            self._work.config,
+            self._work.config_for(trade.symbol),
         ):
             self.do(trade, action, now)
         if trade.entered_lots:
@@ -179,6 +179,7 @@ class TradeRunner:
     def enforce_limits(self, now: int) -> None:
         """The account-wide stop: execution alone forces everything closed."""
         self._work.state.book.roll_day(now)
+        self._work.state.book.roll_hour(now)
         if not self._work.state.trades:
             return
         if self._work.risk(now).flags.risk_force_close_all:
@@ -186,7 +187,13 @@ class TradeRunner:
                 begin_close(trade, "RISK_FORCE_CLOSE")
                 self.manage(trade, now)
 
-    def forget(self, plan_id: str) -> None:
+    def forget_ended_before(self, instant_ns: int) -> None:
+        """Ended trades are kept for late fills, not for ever."""
+        for plan_id, (ended_ns, _) in list(self._work.state.finished.items()):
+            if ended_ns <= instant_ns:
+                self._forget(plan_id)
+
+    def _forget(self, plan_id: str) -> None:
         del self._work.state.finished[plan_id]
         for identity in [i for i, o in self._work.state.orders.items() if o.plan_id == plan_id]:
             del self._work.state.orders[identity]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from execution.domain.records import Row, order_record
 from execution.domain.trade import ManagedTrade, Quote
 from execution.domain.venue import OrderFilled
 from failover.domain.days import iso_ms
+from market.domain.frames import Frames
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import EventType, ExecutionEvent, RiskSnapshot
@@ -50,13 +51,15 @@ class Workspace:
         mode: str,
         run_id: str,
         limits: RiskConfig | None,
+        symbols: Mapping[str, ExecutionConfig] | None = None,
+        version: str = "",
     ) -> None:
         self.config = config
+        self.version = version
+        self._config_of = dict(symbols or {})
         self.mode = mode
         self.run_id = run_id
-        self.limits = limits or RiskConfig(
-            maker_fee_bps=config.maker_fee_bps, taker_fee_bps=config.taker_fee_bps
-        )
+        self.limits = limits or _limits_with_fees_of(config)
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.quotes: dict[str, Quote] = {}
         deposit = Decimal(repr(config.sim_balance_usdt))
@@ -68,6 +71,21 @@ class Workspace:
         self.shown: dict[str, tuple[object, ...]] = {}  # symbol -> what its last row showed
         self._names = [instrument.symbol for instrument in instruments]
         self._tick = [float(instrument.tick_size) for instrument in instruments]
+
+    def config_for(self, symbol: str) -> ExecutionConfig:
+        """The symbol's own settings; the account-wide ones are always in `config`."""
+        return self._config_of.get(symbol, self.config)
+
+    def use_config(
+        self,
+        config: ExecutionConfig,
+        limits: RiskConfig,
+        version: str,
+        symbols: Mapping[str, ExecutionConfig] | None,
+    ) -> None:
+        """Go by another config from the next decision on; the deposit of a running account stays."""
+        self.config, self.limits, self.version = config, limits, version
+        self._config_of = dict(symbols or {})
 
     def risk(self, now_ns: int) -> RiskSnapshot:
         """The account against its limits, as execution sees it."""
@@ -96,6 +114,12 @@ class Workspace:
         )
         self.quotes[quote.symbol] = quote
         return quote
+
+    def quotes_of(self, frames: Frames) -> None:
+        """Take the last frame of each symbol."""
+        _, from_end = np.unique(frames["symbol"][::-1], return_index=True)
+        for distance in from_end.tolist():
+            self.quote(frames[len(frames) - 1 - distance])
 
     def signed_position(self, symbol: str) -> int:
         trade = self.state.trades.get(symbol)
@@ -160,3 +184,7 @@ class Workspace:
         outputs = [*self.lines, *self.commands, *self.sent, *self.news]
         self.lines, self.commands, self.sent, self.news = [], [], [], []
         return outputs
+
+
+def _limits_with_fees_of(config: ExecutionConfig) -> RiskConfig:
+    return RiskConfig(maker_fee_bps=config.maker_fee_bps, taker_fee_bps=config.taker_fee_bps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from execution.domain.config import ExecutionConfig
@@ -18,7 +19,7 @@ from execution.domain.operator import OperatorAction
 from execution.domain.outputs import LogLine
 from execution.domain.trade import Quote
 from execution.domain.venue import PlaceOrder
-from market.domain.frames import BookState
+from market.domain.frames import FRAME_DTYPE, BookState
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import DcaLevel, RiskFlags, Side
 
@@ -403,3 +404,74 @@ def test_hearing_the_whole_venue_twice_changes_nothing(world: Any) -> None:
     assert len(fills) == len(set(fills))
     assert world.core.book.closed_trades == 1
     assert world.core.book.realized_usdt + 10_000 == world.venue.account().equity_usdt
+
+
+# -- calm stretches and hot reload -------------------------------------------------------------------------
+
+
+def frames_of(world: Any, seconds: int, symbols: int = 2, step_ms: int = 700) -> Any:
+    """Boundary frames of every symbol, after the world's time; it does not move."""
+    count = seconds * 1000 // step_ms
+    frames = np.zeros(count * symbols, FRAME_DTYPE)
+    frames["symbol"] = np.tile(np.arange(symbols), count)
+    frames["ts_ns"] = world.now_ns + np.repeat(np.arange(1, count + 1), symbols) * step_ms * MS
+    frames["book_state"] = BookState.OK
+    frames["bid_tick"], frames["ask_tick"], frames["mark_price"] = 10_000, 10_001, np.nan
+    return frames
+
+
+def look_at_all(core: ExecutionCore, frames: Any) -> list[Any]:
+    outputs = []
+    for instant in np.unique(frames["ts_ns"]):
+        outputs += core.on_quotes(frames[frames["ts_ns"] == instant])
+        outputs += core.on_timer(int(instant))
+    return outputs
+
+
+def look_where_asked(core: ExecutionCore, frames: Any) -> tuple[list[Any], int]:
+    """As replay does it; returns the outputs and the number of instants looked at."""
+    outputs, start, looks = [], 0, 0
+    while start < len(frames):
+        needed = core.next_attention(frames, start)
+        outputs += core.note_quotes(frames[start:needed])
+        if needed == len(frames):
+            break
+        instant = frames["ts_ns"][needed]
+        stop = int(np.searchsorted(frames["ts_ns"], instant, side="right"))
+        outputs += core.on_quotes(frames[needed:stop])
+        outputs += core.on_timer(int(instant))
+        start, looks = stop, looks + 1
+    return outputs, looks
+
+
+def test_a_flat_account_needs_no_look_at_calm_frames_and_ends_the_same(world: Any) -> None:
+    world.open_long()
+    world.move_to(9_940)
+    world.wait(1000)
+    frames = frames_of(world, 4000)
+    other = ExecutionCore(world.instruments, world.config, "SIM", "run-1")
+    other.restore(world.core.state(), new_epoch=False)
+    world.core.restore(world.core.state(), new_epoch=False)
+
+    all_outputs = look_at_all(world.core, frames)
+    some_outputs, looks = look_where_asked(other, frames)
+
+    assert looks <= 4  # the first snapshot, the ended trade forgotten, the entry out of its hour
+    assert msgspec.msgpack.decode(other.state()) == msgspec.msgpack.decode(world.core.state())
+    assert some_outputs[-1] == all_outputs[-1]
+
+
+def test_another_config_holds_from_the_next_input_on_and_is_named_in_the_log(world: Any) -> None:
+    world.open_long()
+    outputs = world.core.on_config(
+        ExecutionConfig(max_spread_bps=0.5),
+        RiskConfig(max_positions=1),
+        "v2",
+        {"ETHUSDT": ExecutionConfig(max_spread_bps=0.1)},
+    )
+    world.quote("ETHUSDT", spread_bps=0.2)
+    world.ask(plan=world.plan(symbol="ETHUSDT"))
+
+    assert outputs[0].record["configVersion"] == "v2"
+    assert "BTCUSDT" in world.core.trades
+    assert last_error(world).startswith("SPREAD_TOO_WIDE,RISK_ENGINE_BLOCK_GLOBAL")
