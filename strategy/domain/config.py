@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from market.domain.config import MarketConfig
+from strategy.domain.config_regime import ScorerSettings
 
 
 class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -43,22 +44,8 @@ class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     ] = 0.0
 
 
-class StrategyConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class StrategyConfig(ScorerSettings, frozen=True, kw_only=True, rename="camel"):
     """Thresholds of regime, score, gate, state machine and trade plan."""
-
-    # regime (pipeline §2)
-    min_depth_usd: Annotated[
-        float, Meta(description="Depth of 20 levels a side below which a book is thin, USD.", ge=0)
-    ] = 20_000.0
-    max_spread_bps: Annotated[
-        float, Meta(description="Spread above which a book is thin, bps.", gt=0, le=1000)
-    ] = 15.0
-    regime_exit_s: Annotated[
-        float, Meta(description="Calm needed before a regime is left, s.", ge=0, le=3600)
-    ] = 20.0
-    feed_silence_ms: Annotated[
-        int, Meta(description="Gap between a symbol's frames that disarms it, ms.", ge=500)
-    ] = 3000
 
     # score and signal (pipeline §3)
     weights: ScoreWeights = ScoreWeights()
@@ -76,6 +63,13 @@ class StrategyConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     ] = 0.5
     spread_penalty: Annotated[
         float, Meta(description="Penalty when the spread reaches maxSpreadBps.", ge=0, le=20)
+    ] = 0.5
+    regime_penalty: Annotated[
+        float, Meta(description="Penalty at the threshold of the nearest regime.", ge=0, le=20)
+    ] = 0.5
+    regime_near_from: Annotated[
+        float,
+        Meta(description="Part of a regime's threshold that costs nothing yet.", ge=0, lt=1),
     ] = 0.5
     watch_score: Annotated[
         float, Meta(description="Score from which a symbol is watched, 0..100.", ge=50, le=100)

@@ -151,10 +151,15 @@ class StateEvent(_Message, frozen=True, kw_only=True):
     event_type: EventType
     reason: str
     extra: dict[str, float | int | str | bool | None] = {}
+    config_version: str = ""
 
 
 class ScoreUpdate(_Message, frozen=True, kw_only=True):
-    """The latest score of a symbol with its reasons, for the dashboard and the journal."""
+    """The latest score of a symbol with its reasons, for the dashboard and the journal.
+
+    A score is 100 * sigmoid(sum of its contributions - sum of `penalties`): `contributions` are of the
+    pressure (w_i z_i), `contributions_long` and `_short` are gain times that, each with its side's sign.
+    """
 
     ts_ns: int
     symbol: str
@@ -169,6 +174,17 @@ class ScoreUpdate(_Message, frozen=True, kw_only=True):
     blocked_reasons: tuple[str, ...]
     regime: str = ""  # of the symbol, with why; empty = not said
     regime_reason: str = ""
+    contributions_long: dict[str, float] = {}
+    contributions_short: dict[str, float] = {}
+    penalties: dict[str, float] = {}  # toxicity, spread, regimeProximity
+    regime_figures: dict[str, float] = {}  # what the regime was judged by
+    regime_proximity: float = 0.0  # 0 far from any regime .. 1 at the threshold of the nearest
+    global_regime: str = ""
+    global_regime_reason: str = ""
+    needed_move_bps: float = 0.0  # what the expected move must reach
+    cost_parts: dict[str, float] = {}  # fees, spread, slippage, adverseMarkout: bps, sum = cost_bps
+    scorer: str = ""
+    config_version: str = ""
 
 
 class RiskFlags(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
