@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from execution.domain.quality_block import BlockState
 from execution.domain.workspace import CoreState
 from failover.domain.days import NS_PER_DAY
 from market.domain.frames import FrameReason, Frames
@@ -33,14 +34,19 @@ def first_needed(state: CoreState, frames: Frames, start: int) -> int:
 def idle_due_ns(state: CoreState) -> int:
     """When an account that holds and waits for nothing next changes: the instants are whole seconds.
 
-    A new UTC day, an entry that leaves the hour of `max_trades_per_hour`, an ended trade to be forgotten;
-    at once before the first snapshot.
+    A new UTC day, an entry that leaves the hour of `max_trades_per_hour`, an ended trade to be forgotten,
+    a symbol whose quality block turns into a trial; at once before the first snapshot.
     """
     if not state.last_snapshot_ns:
         return 0
     instants = [(state.last_snapshot_ns // NS_PER_DAY + 1) * NS_PER_DAY]
     instants += [entry_ns + HOUR_NS for entry_ns in state.book.entry_times_ns[:1]]
     instants += [ended_ns + FINISHED_KEPT_NS for ended_ns, _ in state.finished.values()]
+    instants += [
+        symbol.until_ns
+        for symbol in state.quality.symbols.values()
+        if symbol.state is BlockState.BLOCKED and symbol.until_ns > state.last_snapshot_ns
+    ]
     return next_second_ns(min(instants) - 1)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from execution.domain.quality_config import LatencyConfig, QualityConfig
+
 
 class ExecutionConfig(
     Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
@@ -75,3 +77,5 @@ class ExecutionConfig(
         Literal["conservative"],
         Meta(description="What advances the queue ahead of a resting order: only trades there."),
     ] = "conservative"
+    quality: QualityConfig = QualityConfig()
+    latency: LatencyConfig = LatencyConfig()

@@ -96,10 +96,12 @@ class ExecutionCore:
         """Frames in emission order: the touch of each symbol, and time."""
         active = self._work.state.trades
         if not active:
+            self._work.mark_out(frames)
             self._work.quotes_of(frames)
-            return []
+            return self._work.take()
         for row in frames:
             quote = self._work.quote(row)
+            self._work.quality.on_quote(quote)
             if (trade := active.get(quote.symbol)) is not None:
                 self._trades.manage(trade, self._work.tick_clock(quote.ts_ns))
         return self._work.take()
@@ -110,7 +112,8 @@ class ExecutionCore:
         The frames before it need no more than `note_quotes`. News of the venue, requests and operators
         end the calm: ask again after them.
         """
-        return first_needed(self._work.state, frames, start)
+        first = first_needed(self._work.state, frames, start)
+        return min(first, self._work.quality.next_frame(frames, start, self._work.columns))
 
     def note_quotes(self, frames: Frames) -> list[ExecutionOutput]:
         """Frames that `next_attention` passed over: their last quotes, and the last of the snapshots

@@ -5,6 +5,8 @@ A reducing order is subject only to sanity: money rules never stop what closes a
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from execution.domain.config import ExecutionConfig
@@ -41,6 +43,8 @@ class GuardContext(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int = 0
     is_duplicate: bool = False
     symbol_is_busy: bool = False
+    quality_is_blocked: bool = False
+    quality_qty_pct: float = 100.0  # size of an entry on trial, % of what is asked
     daily_loss_near_limit: bool = False
 
 
@@ -64,6 +68,9 @@ def validate_order_request(
         lots = _lots_within_notional(order, context, instrument, config)
         if lots < order.qty_lots:
             warnings.append("NOTIONAL_CUT_TO_MAX")
+        if context.quality_qty_pct < 100 and lots > 0:
+            lots = _lots_on_trial(order, lots, context, instrument, config)
+            warnings.append("QUALITY_TRIAL_SIZE")
         if context.daily_loss_near_limit:
             warnings.append("NEAR_DAILY_LOSS_LIMIT")
     reasons += _size_reasons(order, lots, context, instrument, config)
@@ -138,6 +145,8 @@ def _permission_reasons(
         reasons.append("GLOBAL_PANIC_BLOCK")
     if context.symbol_is_busy:
         reasons.append("SYMBOL_BUSY")
+    if context.quality_is_blocked:
+        reasons.append("QUALITY_BLOCK")
     if context.open_orders >= config.max_open_orders:
         reasons.append("MAX_OPEN_ORDERS")
     return reasons
@@ -153,6 +162,23 @@ def _lots_within_notional(
     # What was entered at rest must be closable by one market order.
     largest = instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
     return min(order.qty_lots, int(config.max_notional_usdt / lot_usdt), largest)
+
+
+def _lots_on_trial(
+    order: GuardedOrder,
+    lots: int,
+    context: GuardContext,
+    instrument: Instrument,
+    config: ExecutionConfig,
+) -> int:
+    """The trial's share of `lots`, but no less than an order must have to be taken at all."""
+    price = _price_ticks(order, context) or 1
+    least_usdt = max(config.min_notional_usdt, float(instrument.min_notional))
+    least = max(
+        math.ceil(least_usdt / float(instrument.notional(price, 1))),
+        math.ceil(instrument.min_qty / instrument.qty_step),
+    )
+    return min(lots, max(int(lots * context.quality_qty_pct / 100), least))
 
 
 def _size_reasons(

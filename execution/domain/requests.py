@@ -74,6 +74,7 @@ class RequestDesk:
         )
         self._work.state.trades[request.symbol] = trade
         self._work.state.book.on_entry(now)
+        self._work.quality.on_entry(request.symbol, plan.plan_id, now)
         self._trades.do(trade, entry_order(trade, plan.entry.price_ticks), now)
         if result.warnings:
             self._trades.order_news(trade, ENTRY, ",".join(result.warnings), now)
@@ -103,6 +104,8 @@ class RequestDesk:
                 trading_enabled=state.book.trading_enabled,
                 open_orders=sum(1 for order in state.orders.values() if order.is_live),
                 symbol_is_busy=request.symbol in state.trades,
+                quality_is_blocked=self._work.quality.refuses(request.symbol, now),
+                quality_qty_pct=self._work.quality.entry_qty_pct(request.symbol, now),
                 daily_loss_near_limit=-risk.daily_pnl
                 >= 0.8 * self._work.limits.daily_loss_limit_pct / 100 * max(risk.equity, 1.0),
             ),

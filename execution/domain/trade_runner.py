@@ -72,6 +72,7 @@ class TradeRunner:
         if changed:
             self._work.log(_LOG_KIND.get(update.status.value, "UPDATE"), order, now)
             self._work.news.append(RecordRow(self._work.order_row(order, now)))
+        self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)
         trade = self._trade_of(order)
         if trade is None:
             return
@@ -103,6 +104,7 @@ class TradeRunner:
     def on_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
         if not order.on_fill(fill):
             return
+        self._work.quality.on_fill(order, fill, self._work.quotes.get(order.symbol), now)
         instrument = self._work.instruments[order.symbol]
         self._work.log(
             "FILL",
@@ -244,6 +246,8 @@ class TradeRunner:
         )
         self._work.state.orders[order.client_order_id] = order
         trade.orders[wish.leg] = order.client_order_id
+        quote = self._work.quotes.get(trade.symbol)
+        self._work.quality.on_placed(order, quote, self._work.version)
         extra: dict[str, Any] = {"command": "PLACE"}
         if wish.leg == ENTRY:
             extra["plan"] = msgspec.to_builtins(trade.plan)
@@ -257,6 +261,7 @@ class TradeRunner:
         state, symbol = self._work.state, trade.symbol
         state.trades.pop(symbol, None)
         state.finished[trade.plan.plan_id] = (now, trade)
+        self._work.quality.on_trade_over(symbol, trade.plan.plan_id, now)
         self._work.shown.pop(symbol, None)
         if not trade.entered_lots:
             return

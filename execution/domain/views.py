@@ -38,6 +38,7 @@ class Views:
             trading_enabled=book.trading_enabled,
             losses_in_row=book.losses_in_row,
             trades_this_hour=book.trades_this_hour(now_ns),
+            quality=self._work.quality.views(now_ns),
         )
 
     def execution_snapshot_row(self, now_ns: int) -> Row:

@@ -12,7 +12,9 @@ import numpy as np
 from execution.domain.account import AccountBook, account_risk, assess_account
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import PUBLIC_STATUS, Order
-from execution.domain.outputs import ExecutionOutput, LogLine
+from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.quality import QualityState, QualityTracker
+from execution.domain.quality_records import quality_record
 from execution.domain.records import Row, order_record
 from execution.domain.trade import ManagedTrade, Quote
 from execution.domain.venue import OrderFilled
@@ -39,6 +41,7 @@ class CoreState(msgspec.Struct, kw_only=True):
     last_snapshot_ns: int = 0
     last_error_at_ns: int = 0
     last_error: str = ""
+    quality: QualityState = msgspec.field(default_factory=QualityState)
 
 
 class Workspace:
@@ -69,7 +72,11 @@ class Workspace:
         self.sent: list[LogLine] = []
         self.news: list[ExecutionOutput] = []
         self.shown: dict[str, tuple[object, ...]] = {}  # symbol -> what its last row showed
+        self.quality = QualityTracker(
+            lambda: self.state.quality, lambda symbol: self.config_for(symbol).quality
+        )
         self._names = [instrument.symbol for instrument in instruments]
+        self.columns = {name: column for column, name in enumerate(self._names)}
         self._tick = [float(instrument.tick_size) for instrument in instruments]
 
     def config_for(self, symbol: str) -> ExecutionConfig:
@@ -120,6 +127,13 @@ class Workspace:
         _, from_end = np.unique(frames["symbol"][::-1], return_index=True)
         for distance in from_end.tolist():
             self.quote(frames[len(frames) - 1 - distance])
+
+    def mark_out(self, frames: Frames) -> None:
+        """Take from `frames`, in order of emission, the mids that past fills wait for."""
+        row = self.quality.next_frame(frames, 0, self.columns)
+        while row < len(frames):
+            self.quality.on_quote(self.quote(frames[row]))
+            row = self.quality.next_frame(frames, row + 1, self.columns)
 
     def signed_position(self, symbol: str) -> int:
         trade = self.state.trades.get(symbol)
@@ -177,7 +191,16 @@ class Workspace:
     def note_error(self, text: str, now: int) -> None:
         self.state.last_error_at_ns, self.state.last_error = now, text[:300]
 
+    def _record_quality(self) -> None:
+        for followed in self.quality.take_finished():
+            row = quality_record(followed, self.instruments[followed.symbol], self.mode)
+            self.log_event(
+                "ORDER_QUALITY", followed.recorded_ns, symbol=followed.symbol, quality=row
+            )
+            self.news.append(RecordRow(row))
+
     def take(self) -> list[ExecutionOutput]:
+        self._record_quality()
         for line in (*self.lines, *self.sent):
             self.state.log_seq += 1
             line.record["seq"] = self.state.log_seq

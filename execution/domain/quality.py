@@ -1,0 +1,331 @@
+"""Execution quality: follows every order from its placement to its last markout (pipeline §8).
+
+Pure and event-timed. Markouts are read from the first usable frame at or after fill + 1, 5 and 30 s, in
+core time. References, in ticks: the mid at the decision; the touch when the venue's first word of the order
+arrives (of the side it takes from, or rests on); for a stop, its trigger price and the touch at its trigger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import numpy as np
+
+from execution.domain.orders import Order, OrderState
+from execution.domain.quality_block import SymbolQuality
+from execution.domain.quality_config import QualityConfig
+from execution.domain.quality_figures import OrderFigures
+from execution.domain.trade import ENTRY, Quote
+from execution.domain.venue import OrderFilled, OrderType, OrderUpdated, VenueOrderStatus
+from market.domain.frames import BookState, Frames
+from strategy.domain.messages import QualityView
+
+MARKOUT_HORIZONS_S = (1, 5, 30)
+ADVERSE_HORIZON_S = 5
+NEVER_NS = 2**63 - 1
+_NS_PER_S = 1_000_000_000
+_MARKOUT_GRACE_NS = 2 * _NS_PER_S  # a frame later than this after the horizon says nothing of it
+_NOT_THE_VENUE = "ORDER_LOG_UNWRITABLE"  # refused on our side: no fault of the execution
+
+
+class Markout(msgspec.Struct, kw_only=True):
+    """One fill waiting for the mid of `due_ns`; fills of an order at one instant are one."""
+
+    client_order_id: str
+    horizon_s: int
+    due_ns: int
+    tick_lots: int
+    lots: int
+
+
+class FollowedOrder(msgspec.Struct, kw_only=True):
+    """An order on its way to its record."""
+
+    client_order_id: str
+    symbol: str
+    leg: str
+    plan_id: str
+    request_id: str
+    config_version: str
+    side_sign: int
+    qty_lots: int
+    placed_ns: int
+    is_conditional: bool
+    takes: bool  # a market order: its arrival touch is the opposite one
+    reference_ticks: float  # mid at the decision, or the trigger price of a conditional order
+    touch_ticks: float = 0.0  # 0 = not yet arrived
+    arrived_ns: int = 0
+    first_fill_ns: int = 0
+    filled_lots: int = 0
+    filled_tick_lots: int = 0
+    maker_lots: int = 0
+    ended_ns: int = 0
+    recorded_ns: int = 0  # the last markout is in
+    outcome: str = ""
+    last_error: str = ""
+    waiting: int = 0  # markouts
+    markout_lots: dict[int, int] = {}
+    markout_sums: dict[int, float] = {}  # bps times lots
+
+    @property
+    def average_ticks(self) -> float | None:
+        return self.filled_tick_lots / self.filled_lots if self.filled_lots else None
+
+    def slippage_bps(self, against_ticks: float) -> float | None:
+        """What the fills cost beyond `against_ticks`; positive is worse for us."""
+        if self.average_ticks is None or against_ticks <= 0:
+            return None
+        return (self.average_ticks - against_ticks) * self.side_sign / against_ticks * 1e4
+
+    @property
+    def markouts_bps(self) -> dict[int, float]:
+        return {
+            horizon_s: self.markout_sums[horizon_s] / lots
+            for horizon_s, lots in self.markout_lots.items()
+        }
+
+    @property
+    def time_to_fill_ms(self) -> float | None:
+        """From placement (of a stop: from its trigger) to the first fill."""
+        if not self.first_fill_ns:
+            return None
+        begin_ns = (
+            (self.arrived_ns or self.first_fill_ns) if self.is_conditional else self.placed_ns
+        )
+        return (self.first_fill_ns - begin_ns) / 1e6
+
+    @property
+    def took(self) -> bool:
+        return self.filled_lots > 0 and self.maker_lots * 2 < self.filled_lots
+
+    def figures(self) -> OrderFigures:
+        markouts = self.markouts_bps
+        is_entry, is_maker = self.leg == ENTRY, self.filled_lots > 0 and not self.took
+        adverse = markouts.get(ADVERSE_HORIZON_S) if is_entry and is_maker else None
+        return OrderFigures(
+            was_rejected=self.outcome == OrderState.REJECTED and self.last_error != _NOT_THE_VENUE,
+            touch_slippage_bps=self.slippage_bps(self.touch_ticks) if self.took else None,
+            mid_slippage_bps=self.slippage_bps(self.reference_ticks),
+            fill_ratio=self.filled_lots / self.qty_lots if is_entry and self.qty_lots else None,
+            time_to_fill_ms=self.time_to_fill_ms,
+            adverse_bps=None if adverse is None else -adverse,
+            markouts_bps=markouts,
+        )
+
+
+class QualityState(msgspec.Struct, kw_only=True):
+    """All that a restart must bring back. `markouts` by symbol, in the order of their fills."""
+
+    orders: dict[str, FollowedOrder] = {}
+    markouts: dict[str, list[Markout]] = {}
+    symbols: dict[str, SymbolQuality] = {}
+
+
+class QualityTracker:
+    """Follows orders; `take_finished` hands over those whose record is complete, in order."""
+
+    def __init__(
+        self, state_of: Callable[[], QualityState], config_of: Callable[[str], QualityConfig]
+    ) -> None:
+        """Both are asked anew each time: a restart replaces the state, a hot reload the config."""
+        self._state_of = state_of
+        self._config_of = config_of
+        self._finished: list[FollowedOrder] = []
+
+    @property
+    def state(self) -> QualityState:
+        return self._state_of()
+
+    # -- orders ---------------------------------------------------------------------------------------
+
+    def on_placed(self, order: Order, quote: Quote | None, config_version: str = "") -> None:
+        """A new order leaves; `quote` is what it was decided on."""
+        is_conditional = order.type.is_conditional
+        mid = quote.mid_ticks if quote is not None and quote.bid_ticks > 0 else 0.0
+        self.state.orders[order.client_order_id] = FollowedOrder(
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            leg=order.leg,
+            plan_id=order.plan_id,
+            request_id=order.request_id,
+            config_version=config_version,
+            side_sign=order.side.sign,
+            qty_lots=order.qty_lots,
+            placed_ns=order.decision_ts_ns,
+            is_conditional=is_conditional,
+            takes=order.type is not OrderType.LIMIT,
+            reference_ticks=float(order.trigger_ticks or 0) if is_conditional else mid,
+        )
+
+    def on_update(
+        self, order: Order, update: OrderUpdated, quote: Quote | None, now_ns: int
+    ) -> None:
+        """The venue spoke of an order: it has arrived, was triggered, or has ended."""
+        followed = self.state.orders.get(order.client_order_id)
+        if followed is None:
+            return
+        followed.qty_lots = max(order.qty_lots, followed.filled_lots)
+        if followed.is_conditional and order.trigger_ticks and not followed.touch_ticks:
+            followed.reference_ticks = float(order.trigger_ticks)  # a stop is moved while it waits
+        has_arrived = update.status not in (VenueOrderStatus.REJECTED, VenueOrderStatus.EXPIRED)
+        if has_arrived and (update.triggered or not followed.is_conditional):
+            self._arrive(followed, quote, now_ns)
+        self._end_if_final(followed, order, now_ns)
+
+    def on_fill(self, order: Order, fill: OrderFilled, quote: Quote | None, now_ns: int) -> None:
+        """One execution, counted before by the order itself."""
+        followed = self.state.orders.get(order.client_order_id)
+        if followed is None:
+            return
+        self._arrive(followed, quote, now_ns)
+        followed.first_fill_ns = followed.first_fill_ns or now_ns
+        followed.filled_lots += fill.qty_lots
+        followed.filled_tick_lots += fill.price_ticks * fill.qty_lots
+        followed.maker_lots += fill.qty_lots if fill.is_maker else 0
+        self._await_markouts(followed, fill, now_ns)
+        self._end_if_final(followed, order, now_ns)
+
+    def _arrive(self, followed: FollowedOrder, quote: Quote | None, now_ns: int) -> None:
+        if followed.touch_ticks or quote is None or quote.bid_ticks <= 0:
+            return
+        buys = followed.side_sign > 0
+        followed.touch_ticks = float(quote.ask_ticks if buys is followed.takes else quote.bid_ticks)
+        followed.arrived_ns = now_ns
+
+    def _await_markouts(self, followed: FollowedOrder, fill: OrderFilled, now_ns: int) -> None:
+        waiting = self.state.markouts.setdefault(followed.symbol, [])
+        value = fill.price_ticks * fill.qty_lots
+        for horizon_s in MARKOUT_HORIZONS_S:
+            due_ns = now_ns + horizon_s * _NS_PER_S
+            same = next(
+                (m for m in waiting
+                 if m.client_order_id == followed.client_order_id and m.due_ns == due_ns),
+                None,
+            )  # fmt: skip
+            if same is not None:
+                same.tick_lots, same.lots = same.tick_lots + value, same.lots + fill.qty_lots
+                continue
+            followed.waiting += 1
+            waiting.append(
+                Markout(
+                    client_order_id=followed.client_order_id,
+                    horizon_s=horizon_s,
+                    due_ns=due_ns,
+                    tick_lots=value,
+                    lots=fill.qty_lots,
+                )
+            )
+
+    def _end_if_final(self, followed: FollowedOrder, order: Order, now_ns: int) -> None:
+        if order.state.is_final:
+            followed.outcome, followed.last_error = order.state.value, order.last_error
+            followed.ended_ns = followed.ended_ns or now_ns
+            self._finish_if_complete(followed, now_ns)
+
+    # -- frames -----------------------------------------------------------------------------------------
+
+    def next_due_ns(self, symbol: str) -> int:
+        """Core time from which a frame of `symbol` is needed; `NEVER_NS` = none."""
+        waiting = self.state.markouts.get(symbol)
+        return min(m.due_ns for m in waiting) if waiting else NEVER_NS
+
+    def next_frame(self, frames: Frames, start: int, columns: Mapping[str, int]) -> int:
+        """The first row at or after `start` that a markout waits for; len(frames) = none."""
+        first = len(frames)
+        for symbol in self.state.markouts:
+            column, due_ns = columns.get(symbol, -1), self.next_due_ns(symbol)
+            rows = frames[start:first]
+            wanted = (rows["symbol"] == column) & (rows["ts_ns"] >= due_ns)
+            if wanted.any():
+                first = start + int(np.argmax(wanted))
+        return first
+
+    def on_quote(self, quote: Quote) -> None:
+        """A frame of one symbol, in order of emission."""
+        waiting = self.state.markouts.get(quote.symbol)
+        if not waiting or quote.ts_ns < min(m.due_ns for m in waiting):
+            return
+        usable = quote.book_state == BookState.OK and quote.bid_ticks > 0
+        still = []
+        for markout in waiting:
+            late_ns = quote.ts_ns - markout.due_ns
+            if late_ns < 0 or (not usable and late_ns <= _MARKOUT_GRACE_NS):
+                still.append(markout)
+            else:
+                self._mark(markout, quote if usable and late_ns <= _MARKOUT_GRACE_NS else None)
+        if still:
+            self.state.markouts[quote.symbol] = still
+        else:
+            del self.state.markouts[quote.symbol]
+        for identity in dict.fromkeys(m.client_order_id for m in waiting):
+            if (followed := self.state.orders.get(identity)) is not None:
+                self._finish_if_complete(followed, quote.ts_ns)
+
+    def _mark(self, markout: Markout, quote: Quote | None) -> None:
+        followed = self.state.orders[markout.client_order_id]
+        followed.waiting -= 1
+        if (
+            quote is None
+        ):  # the market was not to be seen then: no markout is better than a wrong one
+            return
+        price = markout.tick_lots / markout.lots
+        bps = (quote.mid_ticks - price) * followed.side_sign / price * 1e4
+        horizon_s = markout.horizon_s
+        lots, total = followed.markout_lots, followed.markout_sums
+        lots[horizon_s] = lots.get(horizon_s, 0) + markout.lots
+        total[horizon_s] = total.get(horizon_s, 0.0) + bps * markout.lots
+
+    # -- records, score, block ---------------------------------------------------------------------------
+
+    def _finish_if_complete(self, followed: FollowedOrder, now_ns: int) -> None:
+        if not followed.outcome or followed.waiting:
+            return
+        del self.state.orders[followed.client_order_id]
+        config, symbol = self._config_of(followed.symbol), self._symbol(followed.symbol)
+        symbol.on_order(
+            followed.plan_id, followed.figures(), followed.filled_lots > 0, now_ns, config
+        )
+        followed.recorded_ns = now_ns
+        self._finished.append(followed)
+        self._judge_if_complete(followed.symbol, followed.plan_id, now_ns)
+
+    def on_trade_over(self, symbol: str, plan_id: str, now_ns: int) -> None:
+        """The trade of a plan is flat and has no live order."""
+        if (known := self.state.symbols.get(symbol)) is not None:
+            known.on_trade_over(plan_id)
+            self._judge_if_complete(symbol, plan_id, now_ns)
+
+    def _judge_if_complete(self, symbol: str, plan_id: str, now_ns: int) -> None:
+        if not any(order.plan_id == plan_id for order in self.state.orders.values()):
+            self._symbol(symbol).on_records_complete(plan_id, now_ns, self._config_of(symbol))
+
+    def take_finished(self) -> list[FollowedOrder]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _symbol(self, symbol: str) -> SymbolQuality:
+        return self.state.symbols.setdefault(symbol, SymbolQuality())
+
+    def refuses(self, symbol: str, now_ns: int) -> bool:
+        """Whether a new entry on `symbol` is blocked now."""
+        known = self.state.symbols.get(symbol)
+        return known is not None and not known.admits(now_ns)
+
+    def entry_qty_pct(self, symbol: str, now_ns: int) -> float:
+        """Size of an entry in % of what was asked: less than 100 on trial."""
+        known = self.state.symbols.get(symbol)
+        on_trial = known is not None and known.is_on_trial(now_ns)
+        return self._config_of(symbol).probation_qty_pct if on_trial else 100.0
+
+    def on_entry(self, symbol: str, plan_id: str, now_ns: int) -> None:
+        """An entry on `symbol` was accepted."""
+        if (known := self.state.symbols.get(symbol)) is not None:
+            known.on_entry(plan_id, now_ns, self._config_of(symbol))
+
+    def views(self, now_ns: int) -> dict[str, QualityView]:
+        """Every symbol whose orders were judged."""
+        return {
+            name: symbol.view(now_ns, self._config_of(name))
+            for name, symbol in self.state.symbols.items()
+        }
