@@ -30,10 +30,21 @@ class OrderType(StrEnum):
     MARKET = "MARKET"
     STOP_MARKET = "STOP_MARKET"
     TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    STOP_LIMIT = "STOP_LIMIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
 
     @property
     def is_conditional(self) -> bool:
-        return self in (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
+        return self not in (OrderType.LIMIT, OrderType.MARKET)
+
+    @property
+    def is_stop(self) -> bool:
+        """Triggered by a price that moves against the position it closes."""
+        return self in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+
+    @property
+    def has_price(self) -> bool:
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT)
 
 
 class TimeInForce(StrEnum):
@@ -49,6 +60,11 @@ class TriggerBy(StrEnum):
     INDEX = "IndexPrice"
 
 
+class ExecType(StrEnum):
+    TRADE = "Trade"
+    BUST = "BustTrade"  # the venue took the position over: an execution of no order of ours
+
+
 class VenueCode:
     """Bybit's codes, as far as this system reacts to them (their true meanings)."""
 
@@ -57,12 +73,18 @@ class VenueCode:
     ORDER_NOT_FOUND = 110001
     PRICE_OUT_OF_RANGE = 110003
     INSUFFICIENT_BALANCE = 110007
+    TOO_MANY_CONDITIONALS = 110009
+    LEVERAGE_ABOVE_TIER = 110013
     REDUCE_ONLY = 110017
+    TOO_MANY_ORDERS = 110020
+    LEVERAGE_UNCHANGED = 110043
     QTY_NOT_ABOVE_FILLED = 110064
     DUPLICATE_LINK_ID = 110072
+    POSITION_ABOVE_TIER = 110090
     TRIGGER_NOT_ABOVE = 110092
     TRIGGER_NOT_BELOW = 110093
     BELOW_MIN_NOTIONAL = 110094
+    TRADING_STOP_UNCHANGED = 34040
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=True):
@@ -70,7 +92,10 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class PlaceOrder(_Message, frozen=True, kw_only=True):
-    """Ask for a new order. A MARKET order has no price, a conditional one has `trigger_ticks`."""
+    """Ask for a new order. A MARKET order has no price, a conditional one has `trigger_ticks`.
+
+    `take_profit_ticks` and `stop_loss_ticks` are put on the position when the order first fills.
+    """
 
     client_order_id: str
     symbol: str
@@ -84,6 +109,10 @@ class PlaceOrder(_Message, frozen=True, kw_only=True):
     trigger_by: TriggerBy = TriggerBy.LAST
     reduce_only: bool = False
     close_on_trigger: bool = False
+    take_profit_ticks: int | None = None
+    stop_loss_ticks: int | None = None
+    take_profit_by: TriggerBy = TriggerBy.LAST
+    stop_loss_by: TriggerBy = TriggerBy.LAST
 
 
 class AmendOrder(_Message, frozen=True, kw_only=True):
@@ -103,7 +132,31 @@ class CancelOrder(_Message, frozen=True, kw_only=True):
     decision_ts_ns: int
 
 
-VenueCommand = PlaceOrder | AmendOrder | CancelOrder
+class SetTradingStop(_Message, frozen=True, kw_only=True):
+    """Take-profit and stop-loss of a whole position; None leaves one as it is, 0 removes it.
+
+    `client_order_id` only names the request in a refusal.
+    """
+
+    client_order_id: str
+    symbol: str
+    decision_ts_ns: int
+    take_profit_ticks: int | None = None
+    stop_loss_ticks: int | None = None
+    take_profit_by: TriggerBy = TriggerBy.LAST
+    stop_loss_by: TriggerBy = TriggerBy.LAST
+
+
+class SetLeverage(_Message, frozen=True, kw_only=True):
+    """Leverage of a symbol, for its position too. `client_order_id` only names the request."""
+
+    client_order_id: str
+    symbol: str
+    decision_ts_ns: int
+    leverage: float
+
+
+VenueCommand = PlaceOrder | AmendOrder | CancelOrder | SetTradingStop | SetLeverage
 
 
 class VenueOrderStatus(StrEnum):
@@ -136,7 +189,10 @@ class OrderUpdated(_Message, frozen=True, kw_only=True):
 
 
 class OrderFilled(_Message, frozen=True, kw_only=True):
-    """One execution, known by `exec_id`. `fee_usdt` is positive when paid; `leaves_lots` what is left."""
+    """One execution, known by `exec_id`. `fee_usdt` is positive when paid; `leaves_lots` what is left.
+
+    A liquidation is one too: `exec_type` BUST, `client_order_id` empty, at the bankruptcy price.
+    """
 
     exec_id: str
     client_order_id: str
@@ -150,18 +206,65 @@ class OrderFilled(_Message, frozen=True, kw_only=True):
     is_maker: bool
     venue_ts_ns: int
     deliver_at_ns: int
+    exec_type: ExecType = ExecType.TRADE
 
 
 class CommandRefused(_Message, frozen=True, kw_only=True):
-    """An amend or cancel that changed nothing; the order itself is as it was."""
+    """A command that changed nothing; the order itself is as it was."""
 
     client_order_id: str
     symbol: str
-    command: str  # AMEND | CANCEL
+    command: str  # AMEND | CANCEL | TRADING_STOP | LEVERAGE
     code: int
     reason: str
     venue_ts_ns: int
     deliver_at_ns: int
 
 
-VenueUpdate = OrderUpdated | OrderFilled | CommandRefused
+class FundingPaid(_Message, frozen=True, kw_only=True):
+    """Funding of one position at one instant, known by `exec_id`. `fee_usdt` is positive when paid."""
+
+    exec_id: str
+    symbol: str
+    position_lots: int  # signed
+    mark_usdt: Decimal
+    rate: Decimal  # fraction; positive: longs pay
+    fee_usdt: Decimal
+    venue_ts_ns: int
+    deliver_at_ns: int
+
+
+class PositionUpdated(_Message, frozen=True, kw_only=True):
+    """A position after something changed it; margins in USDT, `lots` signed."""
+
+    symbol: str
+    lots: int
+    average_entry_ticks: float
+    leverage: float
+    initial_margin_usdt: Decimal
+    maintenance_margin_usdt: Decimal
+    liquidation_ticks: float | None  # estimate; None: no price liquidates it
+    take_profit_ticks: int | None
+    stop_loss_ticks: int | None
+    is_liquidated: bool
+    venue_ts_ns: int
+    deliver_at_ns: int
+
+
+class WalletUpdated(_Message, frozen=True, kw_only=True):
+    """The account after something changed its balance or margin, USDT."""
+
+    wallet_usdt: Decimal
+    equity_usdt: Decimal
+    available_usdt: Decimal
+    initial_margin_usdt: Decimal
+    maintenance_margin_usdt: Decimal
+    is_below_zero: bool  # fills at worse than the bankruptcy price cost more than there was
+    venue_ts_ns: int
+    deliver_at_ns: int
+
+
+AccountNews = PositionUpdated | WalletUpdated
+VenueUpdate = (
+    OrderUpdated | OrderFilled | CommandRefused | FundingPaid | PositionUpdated | WalletUpdated
+)
