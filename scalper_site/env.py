@@ -47,6 +47,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     exchange_port: Port = 8899
     symbols: str = ""
     trading_config: str = "demo"
+    activate_proposals: bool = False
     scorer_packages: str = "strategy"
     service_cluster_id: str = "scalper-1"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,143 +1,189 @@
 """The trading config as one document of sections, each with a schema its app registered.
 
-    {"market": {"staleBookMs": 6000}, "risk": {"maxPositions": 2}}
+    {"market": {"staleBookMs": 6000}, "risk": {"maxPositions": 2},
+     "symbols": {"BTCUSDT": {"strategy": {"entryScore": 75}}}}
 
-A section left out has its defaults. Everything wrong is told at once, each with path and reason; a document
-with any error gives no sections at all.
+A section left out has its defaults; `symbols` overrides single fields for one symbol. Everything wrong is
+told at once, each with path and reason; a document with any error gives no sections at all.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any, get_args
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import msgspec
 
+from failover.domain.config_sections import SECTIONS, ConfigError, SectionRegistry
+from failover.domain.config_validation import merged, override_errors, section_errors
 
-class ConfigError(msgspec.Struct, frozen=True, order=True):
-    """Where (`risk.maxPositions`, or "" for the document) and what is wrong."""
+__all__ = [
+    "SECTIONS",
+    "SYMBOLS",
+    "BadConfigDocument",
+    "ConfigDocument",
+    "ConfigError",
+    "SectionRegistry",
+    "content_version",
+    "load_document",
+]
 
-    path: str
-    reason: str
+SYMBOLS = "symbols"
+_SYMBOL_NAME = re.compile(r"[A-Z0-9]{2,30}")
 
-    def __str__(self) -> str:
-        return f"{self.path or 'document'}: {self.reason}"
+
+class BadConfigDocument(Exception):
+    """Do not use the document: correct it. `errors` holds every path and reason."""
+
+    def __init__(self, name: str, errors: list[ConfigError]) -> None:
+        super().__init__(f"config {name} is refused: " + "; ".join(map(str, errors)))
+        self.name = name
+        self.errors = errors
+
+    @property
+    def reasons(self) -> list[str]:
+        return [str(error) for error in self.errors]
 
 
 class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document without errors: a struct for each registered section, and a name for its content."""
+    """A document without errors: a struct for each registered section, and a name for its content.
+
+    `symbols` holds, for each symbol with overrides, its sections that can differ by symbol, resolved.
+    """
 
     sections: dict[str, Any]
     version: str
+    symbols: dict[str, dict[str, Any]] = {}
 
     def __getitem__(self, section: str) -> Any:
         return self.sections[section]
 
-
-class SectionRegistry:
-    """Section names and their struct types; apps register theirs in `AppConfig.ready`."""
-
-    def __init__(self) -> None:
-        self._types: dict[str, type[msgspec.Struct]] = {}
-
-    def register(self, name: str, struct_type: type[msgspec.Struct]) -> None:
-        """Raises: ValueError when the name is another type's already."""
-        if self._types.setdefault(name, struct_type) is not struct_type:
-            raise ValueError(f"config section {name} is registered twice")
-
-    def types(self) -> dict[str, type[msgspec.Struct]]:
-        """In the order of their names, so that nothing depends on the order of registering."""
-        return dict(sorted(self._types.items()))
-
-
-SECTIONS = SectionRegistry()
+    def for_symbol(self, symbol: str) -> dict[str, Any]:
+        """All sections as they hold for `symbol`."""
+        return {**self.sections, **self.symbols.get(symbol, {})}
 
 
 def load_document(
-    document: bytes, registry: SectionRegistry = SECTIONS
+    document: bytes,
+    registry: SectionRegistry = SECTIONS,
+    known_symbols: Collection[str] = (),
 ) -> tuple[ConfigDocument | None, list[ConfigError]]:
-    """The document, or None and every error in it, in order of path."""
+    """The document, or None and every error in it, in order of path.
+
+    `known_symbols`: names that overrides may use; any well-formed one when empty.
+    """
     try:
         raw = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return None, [ConfigError("", f"not JSON: {error}")]
     if not isinstance(raw, dict):
         return None, [ConfigError("", "not a JSON object of sections")]
-    types = registry.types()
-    known = ", ".join(types)
-    errors = [
-        ConfigError(name, f"unknown section; there are {known}")
-        for name in raw
-        if name not in types
-    ]
-    for name, struct_type in types.items():
-        errors += _errors(name, raw.get(name, {}), struct_type)
-    if errors:
-        return None, sorted(errors)
-    sections = {name: msgspec.convert(raw.get(name, {}), kind) for name, kind in types.items()}
-    return ConfigDocument(sections=sections, version=content_version(sections)), []
+    reading = _Reading(raw, registry, known_symbols)
+    if reading.errors:
+        return None, sorted(set(reading.errors))
+    version = content_version(reading.sections, reading.symbols)
+    return ConfigDocument(sections=reading.sections, symbols=reading.symbols, version=version), []
 
 
-def content_version(sections: dict[str, Any]) -> str:
-    """Twelve hex digits of what the sections say, defaults included: same meaning, same version."""
-    content = msgspec.json.encode(sections, order="deterministic")
-    return hashlib.blake2b(content, digest_size=6).hexdigest()
+def content_version(
+    sections: dict[str, Any], symbols: dict[str, dict[str, Any]] | None = None
+) -> str:
+    """Twelve hex digits of what the document says, defaults included: same meaning, same version."""
+    differing = {
+        symbol: {name: each for name, each in own.items() if each != sections[name]}
+        for symbol, own in (symbols or {}).items()
+    }
+    differing = {symbol: own for symbol, own in differing.items() if own}
+    content: Any = [sections, differing] if differing else sections
+    encoded = msgspec.json.encode(content, order="deterministic")
+    return hashlib.blake2b(encoded, digest_size=6).hexdigest()
 
 
-def _errors(path: str, value: Any, struct_type: type[msgspec.Struct]) -> Iterator[ConfigError]:
-    """Field by field, because the library stops at the first error of a struct."""
-    if not isinstance(value, dict):
-        yield ConfigError(path, "not a JSON object")
-        return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct_type)}
-    for name in value:
-        if name not in fields:
-            yield ConfigError(f"{path}.{name}", "unknown field")
-    found = False
-    for name, field in fields.items():
-        if name in value:
-            for error in _field_errors(f"{path}.{name}", value[name], field.type):
-                found = True
-                yield error
-        elif field.required:
-            found = True
-            yield ConfigError(f"{path}.{name}", "missing")
-    if not found:
-        yield from _whole_errors(path, {n: value[n] for n in value if n in fields}, struct_type)
+class _Reading:
+    """One pass over a raw document: `sections` and `symbols` that hold, `errors` of all the rest."""
+
+    def __init__(
+        self, raw: dict[str, Any], registry: SectionRegistry, known_symbols: Collection[str]
+    ) -> None:
+        self._raw = raw
+        self._registry = registry
+        self._types = registry.types()
+        self.sections: dict[str, Any] = {}
+        self.symbols: dict[str, dict[str, Any]] = {}
+        self.errors: list[ConfigError] = [*self._unknown_sections()]
+        for name, struct_type in self._types.items():
+            found = [*section_errors(name, raw.get(name, {}), struct_type)]
+            self.errors += found
+            if not found:
+                self.sections[name] = msgspec.convert(raw.get(name, {}), struct_type)
+        base_errors = [*registry.contradictions(self.sections)]
+        self.errors += base_errors
+        self._read_symbols(known_symbols, {(error.path, error.reason) for error in base_errors})
+
+    def _unknown_sections(self) -> Iterator[ConfigError]:
+        known = ", ".join([*self._types, SYMBOLS])
+        for name in self._raw:
+            if name not in self._types and name != SYMBOLS:
+                yield ConfigError(name, f"unknown section; there are {known}")
+
+    def _read_symbols(
+        self, known_symbols: Collection[str], base_errors: set[tuple[str, str]]
+    ) -> None:
+        symbols = self._raw.get(SYMBOLS, {})
+        if not isinstance(symbols, dict):
+            self.errors.append(ConfigError(SYMBOLS, "not a JSON object of symbols"))
+            return
+        for symbol, overrides in symbols.items():
+            path = f"{SYMBOLS}.{symbol[:40]}"
+            found = [*_name_errors(path, symbol, known_symbols)]
+            found += self._override_errors(path, overrides)
+            if not found:
+                found += self._resolve(path, symbol, overrides, base_errors)
+            self.errors += found
+
+    def _override_errors(self, path: str, overrides: Any) -> Iterator[ConfigError]:
+        if not isinstance(overrides, dict):
+            yield ConfigError(path, "not a JSON object of sections")
+            return
+        able = [name for name in self._types if self._registry.is_per_symbol(name)]
+        for name, each in overrides.items():
+            if name in able:
+                yield from override_errors(f"{path}.{name}", each, self._types[name])
+            elif name in self._types:
+                yield ConfigError(f"{path}.{name}", f"cannot differ by symbol; {_list(able)} can")
+            else:
+                yield ConfigError(f"{path}.{name}", f"unknown section; there are {_list(able)}")
+
+    def _resolve(
+        self, path: str, symbol: str, overrides: dict[str, Any], base_errors: set[tuple[str, str]]
+    ) -> Iterator[ConfigError]:
+        """Lay the overrides over the base, and judge what comes out as a whole."""
+        own = {n: each for n, each in self.sections.items() if self._registry.is_per_symbol(n)}
+        for name, override in overrides.items():
+            if name not in self.sections:
+                continue  # the base section's own errors are told already
+            whole = merged(self._raw.get(name, {}), override)
+            found = [*section_errors(f"{path}.{name}", whole, self._types[name])]
+            yield from found
+            if found:
+                return
+            own[name] = msgspec.convert(whole, self._types[name])
+        for error in self._registry.contradictions({**self.sections, **own}):
+            if (error.path, error.reason) not in base_errors:
+                yield ConfigError(f"{path}.{error.path}", error.reason)
+        self.symbols[symbol] = own
 
 
-def _field_errors(path: str, value: Any, field_type: Any) -> Iterator[ConfigError]:
-    inner = _struct_in(field_type)
-    if inner is not None and isinstance(value, dict):
-        yield from _errors(path, value, inner)
-        return
-    try:
-        msgspec.convert(value, field_type)
-    except msgspec.ValidationError as error:
-        yield _placed(path, error)
+def _name_errors(path: str, symbol: str, known_symbols: Collection[str]) -> Iterator[ConfigError]:
+    if not _SYMBOL_NAME.fullmatch(symbol):
+        yield ConfigError(path, "no symbol name, such as BTCUSDT")
+    elif known_symbols and symbol not in known_symbols:
+        near = sorted(name for name in known_symbols if name[:2] == symbol[:2])
+        some = near or sorted(known_symbols)
+        yield ConfigError(path, f"unknown symbol; known are {_list(some[:8])}")
 
 
-def _whole_errors(
-    path: str, value: dict[str, Any], struct_type: type[msgspec.Struct]
-) -> Iterator[ConfigError]:
-    """What only `__post_init__` sees: fields that contradict each other."""
-    try:
-        msgspec.convert(value, struct_type)
-    except msgspec.ValidationError as error:
-        yield _placed(path, error)
-
-
-def _placed(path: str, error: Exception) -> ConfigError:
-    """msgspec says `Expected … - at `$.a[0]``; the place inside goes into the path."""
-    reason, _, place = str(error).partition(" - at `$")
-    inside = place.removesuffix("`")
-    return ConfigError(f"{path}{inside}", reason)
-
-
-def _struct_in(field_type: Any) -> type[msgspec.Struct] | None:
-    """The struct a field holds, also as `Struct | None`."""
-    for each in (field_type, *get_args(field_type)):
-        if isinstance(each, type) and issubclass(each, msgspec.Struct):
-            return each
-    return None
+def _list(names: list[str]) -> str:
+    return ", ".join(names)

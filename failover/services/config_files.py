@@ -7,19 +7,14 @@ from typing import Any
 
 from failover.domain.config import (
     SECTIONS,
+    BadConfigDocument,
     ConfigDocument,
     ConfigError,
     SectionRegistry,
     load_document,
 )
 
-
-class BadConfigDocument(Exception):
-    """Do not start: correct the document. `errors` holds every path and reason."""
-
-    def __init__(self, name: str, errors: list[ConfigError]) -> None:
-        super().__init__(f"config {name}: " + "; ".join(map(str, errors)))
-        self.errors = errors
+__all__ = ["BadConfigDocument", "built_in_names", "load_configured", "load_named", "read_document"]
 
 
 def load_configured(settings: Any, registry: SectionRegistry = SECTIONS) -> ConfigDocument:
@@ -29,23 +24,22 @@ def load_configured(settings: Any, registry: SectionRegistry = SECTIONS) -> Conf
 
 def load_named(name: str, folder: Path, registry: SectionRegistry = SECTIONS) -> ConfigDocument:
     """A built-in document (`default`, `demo`) or a path. Raises: BadConfigDocument with every error."""
-    document, errors = _read(_path(name, folder), registry)
+    document, errors = load_document(read_document(name, folder), registry)
     if document is None:
         raise BadConfigDocument(name, errors)
     return document
 
 
+def read_document(name: str, folder: Path) -> bytes:
+    """The bytes of a built-in document or a file. Raises: BadConfigDocument when they cannot be read."""
+    known = built_in_names(folder)
+    path = folder / f"{name}.json" if name in known else Path(name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = f"{error.strerror}: name a JSON file or one of {', '.join(known)}"
+        raise BadConfigDocument(name, [ConfigError("", reason)]) from error
+
+
 def built_in_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json"))
-
-
-def _path(name: str, folder: Path) -> Path:
-    return folder / f"{name}.json" if name in built_in_names(folder) else Path(name)
-
-
-def _read(path: Path, registry: SectionRegistry) -> tuple[ConfigDocument | None, list[ConfigError]]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return None, [ConfigError("", f"{path} cannot be read: {error.strerror}")]
-    return load_document(content, registry)

@@ -85,7 +85,7 @@ def test_every_error_is_told_with_its_path() -> None:
     reasons = dict(found)
     assert reasons["first.depthLevels"] == "Expected `int` >= 1"
     assert reasons["second.mustSay"] == "missing"
-    assert reasons["third"] == "unknown section; there are first, second"
+    assert reasons["third"] == "unknown section; there are first, second, symbols"
 
 
 def test_fields_that_contradict_each_other_are_an_error_of_their_section() -> None:
