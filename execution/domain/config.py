@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from execution.domain.quality_config import LatencyConfig, QualityConfig
+from execution.domain.sim_config import SimConfig
 
 
 class ExecutionConfig(
@@ -74,8 +75,12 @@ class ExecutionConfig(
         float, Meta(description="A market order walks at most this far from last, bps.", gt=0)
     ] = 500.0
     queue_model: Annotated[
-        Literal["conservative"],
-        Meta(description="What advances the queue ahead of a resting order: only trades there."),
+        Literal["conservative", "proportional"],
+        Meta(
+            description="What advances the queue ahead of a resting order: only trades at its price"
+            " (conservative), or cancels there too, pro rata (proportional)."
+        ),
     ] = "conservative"
     quality: QualityConfig = QualityConfig()
     latency: LatencyConfig = LatencyConfig()
+    sim: SimConfig = SimConfig()
