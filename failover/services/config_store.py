@@ -34,7 +34,6 @@ from failover.services.audit import Actor, note_action
 from failover.services.config_files import read_document
 from failover.services.known_symbols import known_symbols
 
-
 Listener = Callable[[StoredVersion], object]
 _listeners: dict[str, Listener] = {}
 
