@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from execution.domain.synthetic_flow import STEP_NS, STEPS_PER_S
 from execution.domain.synthetic_instruments import synthetic_instruments
 from execution.domain.synthetic_outbox import Channel
 from execution.domain.synthetic_profile import DEFAULT_SYMBOLS
-from execution.domain.synthetic_symbol import CommonFactor, SyntheticSymbol
+from execution.domain.synthetic_symbol import CommonFactor, SymbolScript, SyntheticSymbol
 from execution.domain.synthetic_window import DEPTHS, window_levels
 from market.domain.events import ASK, BID, ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
@@ -54,6 +54,7 @@ class SyntheticMarket:
         predictability: strength of the short-term drift the book gives away; 0 switches it off.
         start_ns: simulated time of the start, whole seconds.
         rate_multiplier: more and smaller events at the same volatility, for load.
+        scripts: symbols that go through this instead of their own weather.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class SyntheticMarket:
         predictability: float = 1.0,
         start_ns: int = DEFAULT_START_NS,
         rate_multiplier: float = 1.0,
+        scripts: Mapping[str, SymbolScript] | None = None,
     ) -> None:
         if predictability < 0.0 or rate_multiplier <= 0.0:
             raise ValueError("predictability must be >= 0 and rate_multiplier > 0")
@@ -78,6 +80,7 @@ class SyntheticMarket:
                 predictability=predictability,
                 rate_multiplier=rate_multiplier,
                 start_ns=start_ns,
+                script=(scripts or {}).get(instrument.symbol),
             )
             for instrument in self.instruments
         ]
@@ -102,8 +105,9 @@ class SyntheticMarket:
             for part in self._advance(index, symbol, stop)
         ]
         self._next_step = stop
-        for seconds in (self._common, *(symbol.conditions for symbol in self.symbols)):
-            seconds.forget_before(stop // STEPS_PER_S)
+        self._common.forget_before(stop // STEPS_PER_S)
+        for symbol in self.symbols:
+            symbol.forget_before(stop // STEPS_PER_S)
         return _merged(parts)
 
     def _advance(self, index: int, symbol: SyntheticSymbol, stop: int) -> Iterator[Messages]:
@@ -204,24 +208,30 @@ def synthetic_chunks(
         rate_multiplier=rate_multiplier,
     )
     end_ns = start_ns + round(seconds * 1e9)
-    market.step(min(start_ns + 2 * STEP_NS, end_ns))
-    yield _snapshots(market)
+    yield opening_chunk(market)
     next_seq = len(market.symbols) + 1
     while market.now_ns + STEP_NS <= end_ns:
         messages = market.step(min(market.now_ns + STEPS_PER_S * STEP_NS, end_ns))
-        chunk = _chunk(messages, next_seq)
+        chunk = received_chunk(messages, next_seq)
         next_seq += len(chunk)
         yield chunk
 
 
-def _snapshots(market: SyntheticMarket) -> EventChunk:
+def opening_chunk(market: SyntheticMarket) -> EventChunk:
+    """Let a new market make its first pushes and state the books of 50 levels; `seq` counts from 1."""
+    market.step(market.start_ns + 2 * STEP_NS)
+    return snapshot_chunk(market, range(len(market.symbols)), first_seq=1)
+
+
+def snapshot_chunk(market: SyntheticMarket, symbols: Iterable[int], first_seq: int) -> EventChunk:
+    """A BOOK_SNAPSHOT of 50 levels of each of `symbols` as sent last."""
     builder = ChunkBuilder()
-    for index in range(len(market.symbols)):
+    for place, index in enumerate(symbols):
         bids, asks = market.window(index, 50)
         builder.add(
             EventKind.BOOK_SNAPSHOT,
             symbol=index,
-            seq=index + 1,
+            seq=first_seq + place,
             core_ts_ns=market.now_ns + FEED_DELAY_NS,
             exchange_ts_ns=market.now_ns,
             levels=[
@@ -233,7 +243,8 @@ def _snapshots(market: SyntheticMarket) -> EventChunk:
     return builder.take()
 
 
-def _chunk(messages: Messages, first_seq: int) -> EventChunk:
+def received_chunk(messages: Messages, first_seq: int) -> EventChunk:
+    """What a receiver of `messages` notes, `seq` counting from `first_seq`."""
     count = messages.channel.size
     return EventChunk(
         kind=_KINDS[messages.channel],

@@ -5,13 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from execution.domain.synthetic_book import empty_book
+from execution.domain.synthetic_book import (
+    ASK,
+    BID,
+    LIVE,
+    LIVE_ORDERS,
+    LOTS,
+    NO_ASK,
+    NO_BID,
+    PLACE,
+    SIDE,
+    TICK,
+    add_order,
+    empty_book,
+    remove_order,
+)
 from execution.domain.synthetic_conditions import ConditionScript
 from execution.domain.synthetic_flow import (
+    CHANGED_AT,
     FAIR,
     FUNDING,
     OPEN_INTEREST,
@@ -85,6 +101,26 @@ class CommonFactor(Seconds):
         return jumps
 
 
+class SymbolScript(NamedTuple):
+    """What a symbol goes through instead of its own weather, each called once a second, in order:
+
+    conditions gives f8[CONDITION_SIZE] (`synthetic_flow`); moves gives f8[STEPS_PER_S], how far the fair
+    price is pushed in each step, bps.
+    """
+
+    conditions: Callable[[], NDArray[np.float64]]
+    moves: Callable[[], NDArray[np.float64]]
+
+
+class OutsideOrder(NamedTuple):
+    """A resting order somebody from outside put into the book."""
+
+    slot: int
+    side: int
+    tick: int
+    lots: int
+
+
 class SyntheticSymbol:
     """Book and flow of one symbol. `advance` runs it; `out` holds what it sent since `clear`."""
 
@@ -96,6 +132,7 @@ class SyntheticSymbol:
         predictability: float,
         rate_multiplier: float,
         start_ns: int,
+        script: SymbolScript | None = None,
     ) -> None:
         profile = synthetic_profile(instrument.symbol)
         self.instrument = instrument
@@ -110,8 +147,10 @@ class SyntheticSymbol:
             )
         )
         self._rng = named_generator(seed, instrument.symbol)
-        script = ConditionScript(profile, named_generator(seed, f"{instrument.symbol} weather"))
-        self.conditions = Seconds(script.next_second)
+        weather = ConditionScript(profile, named_generator(seed, f"{instrument.symbol} weather"))
+        self.conditions = Seconds(script.conditions if script else weather.next_second)
+        self._moves = Seconds(script.moves) if script else None
+        self._beta = profile.beta
         # Conditions and common jumps of the seconds run last; live, a second is run in many pieces.
         self._prepared = ((-1, -1), np.zeros((0, 0)), np.zeros(0))
         self._tape = empty_tape(_TAPE_CAPACITY)
@@ -130,6 +169,38 @@ class SyntheticSymbol:
         """Forget what was sent."""
         self.out.counts[:] = 0
 
+    def forget_before(self, second: int) -> None:
+        """Let go of the script of the seconds that have passed."""
+        self.conditions.forget_before(second)
+        if self._moves is not None:
+            self._moves.forget_before(second)
+
+    def rest_outside(self, side: int, tick: int, lots: int, now_ns: int) -> OutsideOrder | None:
+        """Queue an order of somebody from outside; None where it would cross or finds no room."""
+        best_bid, best_ask = (int(v) for v in self.book.best)
+        if best_bid == NO_BID or best_ask == NO_ASK or not 0 < tick < 2 * best_bid:
+            return None
+        if (side == BID and tick >= best_ask) or (side == ASK and tick <= best_bid):
+            return None
+        if abs(tick - best_bid) >= self.book.levels.shape[1] // 4:
+            return None
+        slot = int(add_order(self.book, side, tick, lots))
+        self._tape.counts[CHANGED_AT] = now_ns
+        return OutsideOrder(slot, side, tick, lots) if slot >= 0 else None
+
+    def pull_outside(self, order: OutsideOrder, now_ns: int) -> bool:
+        """Cancel it; False when it is no longer there as it was put (traded or cleared away)."""
+        held = self.book.orders[order.slot]
+        place = int(held[PLACE])
+        is_live = place < self.book.counts[LIVE_ORDERS] and (
+            self.book.orders[place, LIVE] == order.slot
+        )
+        if not is_live or (held[SIDE], held[TICK], held[LOTS]) != order[1:]:
+            return False
+        remove_order(self.book, order.slot)
+        self._tape.counts[CHANGED_AT] = now_ns
+        return True
+
     def advance(self, first_step: int, stop_step: int, common: CommonFactor) -> int:
         """Run steps first..stop into `out`; return the next step: less than `stop_step` when it is full."""
         seconds = (first_step // STEPS_PER_S, (stop_step - 1) // STEPS_PER_S)
@@ -137,6 +208,9 @@ class SyntheticSymbol:
             whole = range(seconds[0], seconds[1] + 1)
             conditions = np.stack([self.conditions.row(second) for second in whole])
             jumps = np.concatenate([common.row(second) for second in whole])
+            if self._moves is not None:
+                pushes = np.concatenate([self._moves.row(second) for second in whole])
+                jumps = jumps + pushes / self._beta  # the kernel takes them times beta
             self._prepared = (seconds, conditions, jumps)
         _, conditions, jumps = self._prepared
         return int(
