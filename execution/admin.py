@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from execution.models import ClosedTrade, Fill, OrderRow, Position
+from execution.models import ClosedTrade, Fill, OrderQuality, OrderRow, Position
 
 
 class HistoryAdmin(ModelAdmin):
@@ -63,4 +63,16 @@ class ClosedTradeAdmin(HistoryAdmin):
     )  # fmt: skip
     list_filter = ("symbol", "side", "exit_reason", "mode", "date_key")
     search_fields = ("plan_id", "request_id")
+    date_hierarchy = "timestamp"
+
+
+@admin.register(OrderQuality)
+class OrderQualityAdmin(HistoryAdmin):
+    list_display = (
+        "timestamp", "symbol", "leg", "side", "outcome", "fill_ratio", "time_to_fill_ms",
+        "decision_slippage_bps", "touch_slippage_bps", "markout1s_bps", "markout5s_bps",
+        "markout30s_bps", "reason",
+    )  # fmt: skip
+    list_filter = ("symbol", "leg", "outcome", "mode")
+    search_fields = ("client_order_id", "plan_id", "request_id")
     date_hierarchy = "timestamp"

@@ -131,6 +131,55 @@ class ClosedTrade(models.Model):
         return f"{self.symbol} {self.side} {self.realized_pnl:+.4f}"
 
 
+class OrderQuality(models.Model):
+    """How one order was carried out (pipeline §8); written once its last markout is in.
+
+    Slippage is a cost: positive is worse for us. A markout is a gain: positive is in our favour.
+    """
+
+    client_order_id = models.CharField(max_length=36, unique=True)
+    timestamp = models.DateTimeField(help_text="When the record was complete.")
+    symbol = models.CharField(max_length=32)
+    side = models.CharField(max_length=4)
+    leg = models.CharField(max_length=8)
+    plan_id = models.CharField(max_length=80, blank=True, db_index=True)
+    request_id = models.CharField(max_length=80, blank=True)
+    mode = models.CharField(max_length=8)
+    config_version = models.CharField(max_length=80, blank=True)
+    outcome = models.CharField(max_length=20)
+    reason = models.TextField(blank=True)
+    placed_at = models.DateTimeField()
+    arrived_at = models.DateTimeField(null=True)
+    first_fill_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    qty = models.FloatField()
+    filled_qty = models.FloatField()
+    maker_qty = models.FloatField()
+    avg_fill_price = models.FloatField(null=True)
+    decision_price = models.FloatField(
+        null=True, help_text="Mid at the decision; of a stop its trigger price."
+    )
+    arrival_touch = models.FloatField(
+        null=True, help_text="Touch it took from, or joined, when the venue first spoke of it."
+    )
+    fill_ratio = models.FloatField(null=True)
+    time_to_fill_ms = models.FloatField(null=True, help_text="To the first fill, ms.")
+    decision_slippage_bps = models.FloatField(null=True)
+    touch_slippage_bps = models.FloatField(null=True)
+    markout1s_bps = models.FloatField(null=True)
+    markout5s_bps = models.FloatField(null=True)
+    markout30s_bps = models.FloatField(null=True)
+
+    class Meta:
+        verbose_name = "order quality"
+        verbose_name_plural = "order quality"
+        ordering = ["-timestamp", "-id"]
+        indexes = [models.Index(fields=["symbol", "-timestamp"])]  # a symbol's page
+
+    def __str__(self) -> str:
+        return f"{self.leg} {self.side} {self.symbol} {self.outcome}"
+
+
 class ProjectionMark(models.Model):
     """How far the order log has been projected; moved in the transaction that writes the rows."""
 

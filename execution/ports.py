@@ -70,13 +70,13 @@ class OrderLines(Protocol):
     def last_seq(self) -> int: ...
 
 
-class TradeLines(Protocol):
-    """`data/trades_log/day-*.jsonl`."""
+class DayLines(Protocol):
+    """`day-*.jsonl` of closed trades, or of orders and how they were carried out."""
 
     def append(self, record: Any, *, ts_ns: int | None = None) -> None:
         """Raises: StorageError (DiskFull)."""
 
-    def has(self, plan_id: str) -> bool: ...
+    def has(self, identity: str) -> bool: ...
 
 
 class RowSink(Protocol):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 
-from execution.adapters.order_log import CommitStore, OrderLog, TradeLog
+from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
+from execution.domain.profile import execution_settings_of
 from execution.domain.sim_book import SimBooks
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.process_record import ProcessRecord
@@ -25,12 +24,11 @@ from failover.adapters.jsonl import TornTail
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
 from failover.domain.days import utc_day
+from failover.services.config_reader import load_config
 from failover.services.host import ServiceContext
 from market.domain.events import ChunkBuilder
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
-from strategy.domain.profile import BadConfig
-from strategy.wiring import PROFILES_DIR, load_decision_config
 
 logger = logging.getLogger(__name__)
 
@@ -59,23 +57,12 @@ def refuse_other_modes(mode: str) -> None:
 
 
 def load_execution_config(name: str) -> tuple[ExecutionConfig, RiskConfig]:
-    """The execution section and the risk limits of a trading config (see `load_decision_config`).
+    """Execution's part of a trading config (see `failover.services.config_reader.load_config`).
 
-    Fees have one home, the risk section. Raises: BadConfig.
+    Raises: BadConfigDocument with every error.
     """
-    decisions = load_decision_config(name)
-    built_in = PROFILES_DIR / f"{name}.json"
-    path = built_in if built_in.is_file() else Path(name)
-    try:
-        sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-        config = msgspec.json.decode(sections.get("execution", b"{}"), type=ExecutionConfig)
-    except msgspec.DecodeError as error:
-        raise BadConfig(name, [f"execution: {error}"]) from error
-    fees = {
-        "maker_fee_bps": decisions.risk.maker_fee_bps,
-        "taker_fee_bps": decisions.risk.taker_fee_bps,
-    }
-    return msgspec.structs.replace(config, **fees), decisions.risk
+    settings = execution_settings_of(load_config(name))
+    return settings.config, settings.limits
 
 
 async def start_execution(
@@ -98,6 +85,7 @@ async def start_execution(
     recovered = commits.recover()
     instruments = recovered.instruments(table)
     trade_log = TradeLog(data / "trades_log")
+    quality_log = QualityLog(data / "execution" / "quality")
     projection = Projection(data / "orders")
     events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
     records = StreamWriter(client, streams.records, _RECORDS_MAXLEN, run_id=run_id)
@@ -111,6 +99,7 @@ async def start_execution(
             commits=commits,
             order_log=order_log,
             trade_log=trade_log,
+            quality_log=quality_log,
             events=events,
             records=records,
             projection=projection,
@@ -132,7 +121,7 @@ async def start_execution(
     )
     projection.start()
     for close in (
-        order_log.close, trade_log.close, commits.close, projection.close, records.close,
+        order_log.close, trade_log.close, quality_log.close, commits.close, projection.close, records.close,
         events.close, process.end, service.save,
     ):  # fmt: skip
         context.on_drain(_quietly(close))

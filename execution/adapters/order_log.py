@@ -149,23 +149,38 @@ def _pass_over(_: DataCorruption) -> None:
     """A damaged line is reported by the reader of its file; its neighbours still count."""
 
 
-class TradeLog:
-    """`data/trades_log/day-YYYY-MM-DD.jsonl`, one line a closed trade."""
+class DayLog:
+    """`<folder>/day-YYYY-MM-DD.jsonl`, one line a thing known by its field `key`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder
+        self._key = key
         self._appender = JsonlAppender(lambda day: folder / f"day-{day}.jsonl", sync=True)
 
     def append(self, record: Any, *, ts_ns: int | None = None) -> None:
         """Raises: StorageError (DiskFull)."""
         self._appender.append(record, ts_ns=ts_ns)
 
-    def has(self, plan_id: str) -> bool:
-        """Whether a trade is on disk already; looked up only when a crash is completed."""
+    def has(self, identity: str) -> bool:
+        """Whether it is on disk already; looked up only when a crash is completed."""
         for path in sorted(self._folder.glob("day-*.jsonl"), reverse=True)[:2]:
-            if any(row.get("planId") == plan_id for row in read_jsonl(path, on_bad=_pass_over)):
+            if any(row.get(self._key) == identity for row in read_jsonl(path, on_bad=_pass_over)):
                 return True
         return False
 
     def close(self) -> None:
         self._appender.close()
+
+
+class TradeLog(DayLog):
+    """`data/trades_log/day-YYYY-MM-DD.jsonl`, one line a closed trade."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "planId")
+
+
+class QualityLog(DayLog):
+    """`data/execution/quality/day-YYYY-MM-DD.jsonl`, one line an order that is over."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "clientOrderId")

@@ -19,7 +19,14 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
-from execution.models import ClosedTrade, Fill, OrderRow, Position, ProjectionMark
+from execution.models import (
+    ClosedTrade,
+    Fill,
+    OrderQuality,
+    OrderRow,
+    Position,
+    ProjectionMark,
+)
 from failover.adapters.files import read_jsonl
 from failover.domain.errors import DataCorruption, StorageError
 
@@ -28,7 +35,12 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 _BATCH = 500
 _RETRY_MIN_S, _RETRY_MAX_S = 0.1, 5.0
-_TIMES = frozenset({"created_at", "updated_at", "timestamp", "opened_at"})
+_TIMES = frozenset(
+    {
+        "created_at", "updated_at", "timestamp", "opened_at",
+        "placed_at", "arrived_at", "first_fill_at", "ended_at",
+    }
+)  # fmt: skip
 _MARK = "orders"
 
 
@@ -118,7 +130,7 @@ def write_rows(rows: Iterable[Row], log_seq: int | None) -> None:
 
     Raises: DatabaseError.
     """
-    by_kind: dict[str, dict[str, Row]] = {"ORDER": {}, "FILL": {}, "POSITION": {}, "TRADE": {}}
+    by_kind: dict[str, dict[str, Row]] = {kind: {} for kind in _KEY}
     for row in rows:
         if (key := _KEY.get(row["record"])) is not None:
             by_kind[row["record"]][row[key]] = row  # the last one of a batch stands
@@ -127,6 +139,11 @@ def write_rows(rows: Iterable[Row], log_seq: int | None) -> None:
         _upsert(Fill, "exec_id", [_fill(r) for r in by_kind["FILL"].values()])
         _upsert(Position, "symbol", [_position(r) for r in by_kind["POSITION"].values()])
         _upsert(ClosedTrade, "plan_id", [_trade(r) for r in by_kind["TRADE"].values()])
+        _upsert(
+            OrderQuality,
+            "client_order_id",
+            [OrderQuality(**_values(r, OrderQuality)) for r in by_kind["QUALITY"].values()],
+        )
         if log_seq is not None:
             ProjectionMark.objects.update_or_create(name=_MARK, defaults={"log_seq": log_seq})
 
@@ -140,7 +157,7 @@ def catch_up(orders_dir: Path) -> int:
 def rebuild(orders_dir: Path) -> int:
     """Empty the tables and fold the whole log into them again. Raises: DatabaseError."""
     with transaction.atomic():
-        for model in (OrderRow, Fill, Position, ClosedTrade, ProjectionMark):
+        for model in (OrderRow, Fill, Position, ClosedTrade, OrderQuality, ProjectionMark):
             model.objects.all().delete()
     return _project(orders_dir, after_seq=0)
 
@@ -173,6 +190,8 @@ def rows_of_line(line: Row) -> list[Row]:
     """What one line of the order log says to the tables (positions are a fold of fills)."""
     if line.get("event") == "TRADE_CLOSED":
         return [line["trade"]]
+    if line.get("event") == "ORDER_QUALITY":
+        return [line["quality"]]
     if not line.get("clientOrderId"):
         return []
     rows = [{**line, "record": "ORDER"}]
@@ -230,7 +249,13 @@ def _add_fill(row: Row, line: Row) -> None:
 
 # -- rows to models ------------------------------------------------------------------------------------
 
-_KEY = {"ORDER": "clientOrderId", "FILL": "execId", "POSITION": "symbol", "TRADE": "planId"}
+_KEY = {
+    "ORDER": "clientOrderId",
+    "FILL": "execId",
+    "POSITION": "symbol",
+    "TRADE": "planId",
+    "QUALITY": "clientOrderId",
+}
 
 
 def _upsert(model: type[Model], key: str, objects: Sequence[Model]) -> None:

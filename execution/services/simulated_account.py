@@ -23,11 +23,11 @@ from execution.domain.simulated_exchange import SimulatedExchange
 from execution.ports import (
     Commit,
     CommitJournal,
+    DayLines,
     NewsWriter,
     OrderLines,
     Recovered,
     RowSink,
-    TradeLines,
 )
 from failover.adapters.streams import Entry, Position
 from failover.domain.errors import StorageError
@@ -51,7 +51,8 @@ class Sinks:
 
     commits: CommitJournal
     order_log: OrderLines
-    trade_log: TradeLines
+    trade_log: DayLines
+    quality_log: DayLines
     events: NewsWriter
     records: NewsWriter
     projection: RowSink
@@ -134,14 +135,7 @@ class SimulatedAccount:
         if missing:
             self.sinks.order_log.append(missing, commit.ts_ns)
         self.desk.resubmit(commit.commands)
-        done = {
-            news.row["planId"]
-            for news in commit.news
-            if isinstance(news, RecordRow)
-            and news.row["record"] == "TRADE"
-            and self.sinks.trade_log.has(news.row["planId"])
-        }
-        self._publish(commit.news, trades_on_disk=frozenset(done))
+        self._publish(commit.news, may_be_on_disk=True)
 
     # -- inputs -------------------------------------------------------------------------------------------
 
@@ -274,9 +268,7 @@ class SimulatedAccount:
         self._publish(outputs)
         self._unpublished.clear()
 
-    def _publish(
-        self, outputs: Sequence[ExecutionOutput], trades_on_disk: frozenset[str] = frozenset()
-    ) -> None:
+    def _publish(self, outputs: Sequence[ExecutionOutput], *, may_be_on_disk: bool = False) -> None:
         news = [o for o in outputs if isinstance(o, ExecutionEvent | ExecutionSnapshot)]
         rows = [o.row for o in outputs if isinstance(o, RecordRow)]
         if news:
@@ -285,14 +277,18 @@ class SimulatedAccount:
             self.sinks.records.append(_ENCODER.encode(rows), len(rows))
             self.sinks.projection.put(rows, self.core.log_seq)
         for row in rows:
-            if row["record"] == "TRADE" and row["planId"] not in trades_on_disk:
-                self._log_trade(row)
+            if row["record"] == "TRADE":
+                self._keep(row, self.sinks.trade_log, row["planId"], may_be_on_disk)
+            elif row["record"] == "QUALITY":
+                self._keep(row, self.sinks.quality_log, row["clientOrderId"], may_be_on_disk)
 
-    def _log_trade(self, row: dict[str, Any]) -> None:
+    def _keep(self, row: dict[str, Any], log: DayLines, identity: str, may_be_there: bool) -> None:
+        if may_be_there and log.has(identity):
+            return
         try:
-            self.sinks.trade_log.append(row, ts_ns=self._now_ns)
+            log.append(row, ts_ns=self._now_ns)
         except StorageError as error:  # the order log and the ORM have it too
-            logger.error("trade_log_unwritable", extra={"reason": str(error)})
+            logger.error("day_log_unwritable", extra={"reason": str(error)})
 
 
 def _not_after(entry_id: str, other: str) -> bool:

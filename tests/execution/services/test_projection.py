@@ -11,7 +11,14 @@ from django.db import connection
 
 from execution.adapters.order_log import OrderLog
 from execution.domain.outputs import LogLine
-from execution.models import ClosedTrade, Fill, OrderRow, Position, ProjectionMark
+from execution.models import (
+    ClosedTrade,
+    Fill,
+    OrderQuality,
+    OrderRow,
+    Position,
+    ProjectionMark,
+)
 from execution.services.projection import Projection, catch_up, rebuild, write_rows
 
 
@@ -22,10 +29,16 @@ def a_traded_day(world: Any, orders_dir: Path) -> list[dict[str, Any]]:
     world.wait(300)
     world.ask(plan=world.plan(type="MARKET", symbol="ETHUSDT"))
     world.wait(200)
+    world.now_ns += 35_000_000_000
+    world.quote()  # late enough for every markout of the first trade
     log = OrderLog(orders_dir)
     log.append([o for o in world.outputs if isinstance(o, LogLine)], world.now_ns)
     log.close()
-    return [row for kind in ("ORDER", "FILL", "POSITION", "TRADE") for row in world.rows(kind)]
+    return [
+        row
+        for kind in ("ORDER", "FILL", "POSITION", "TRADE", "QUALITY")
+        for row in world.rows(kind)
+    ]
 
 
 def picture() -> dict[str, list[dict[str, Any]]]:
@@ -34,7 +47,7 @@ def picture() -> dict[str, list[dict[str, Any]]]:
         model.__name__: [
             {k: v for k, v in row.items() if k not in skipped} for row in model.objects.values()
         ]
-        for model in (OrderRow, Fill, Position, ClosedTrade)
+        for model in (OrderRow, Fill, Position, ClosedTrade, OrderQuality)
     }
 
 
@@ -61,6 +74,9 @@ def test_the_tables_rebuilt_from_the_log_are_those_written_live(world: Any, tmp_
     assert picture() == live
     held = {p.symbol: p.qty for p in Position.objects.all()}
     assert held == {"BTCUSDT": 0.0, "ETHUSDT": 0.1}
+    judged = {row.leg: row for row in OrderQuality.objects.filter(symbol="BTCUSDT")}
+    assert judged["ENTRY"].fill_ratio == 1.0
+    assert judged["STOP"].arrival_touch is not None
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from execution.adapters.order_log import CommitStore, OrderLog, TradeLog
+from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.simulated_exchange import SimulatedExchange
@@ -76,6 +76,7 @@ class Process:
             symbols=tuple(instrument.symbol for instrument in table),
             sinks=Sinks(
                 commits=self.commits, order_log=self.orders, trade_log=TradeLog(folder / "trades"),
+                quality_log=QualityLog(folder / "quality"),
                 events=Written(), records=Written(), projection=Written(),
             ),
         )  # fmt: skip
