@@ -1,8 +1,10 @@
 """One number for everything a replay computed: every frame and every decision, in order.
 
 Frames go in as they lie in memory, `input_hash` included, so that any consumed value that changes
-changes the digest. Decisions go in as msgpack with sorted keys. Nothing depends on hash seeds, on how
-the input was cut into chunks, or on the machine.
+changes the digest. Decisions go in as msgpack with sorted keys, each with the core time at which it was
+made. Both are hashed on their own, since the frames of a stretch come before what was decided at them,
+and put together at the end. Nothing depends on hash seeds, on how the input was cut into chunks, or on
+the machine.
 """
 
 from __future__ import annotations
@@ -12,36 +14,36 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from market.domain.frames import Frames, pack_frames
+from market.domain.frames import FRAME_DTYPE, Frames
 
 _SIZE_BYTES = 16
 
 
 class RunDigest:
-    """blake2b over length-prefixed parts, so that no two streams of parts look alike."""
+    """blake2b over frames, and over length-prefixed decisions, so that no two streams look alike."""
 
     def __init__(self, *assumptions: Any) -> None:
         """`assumptions`: instruments, configs, whatever else the run depends on; part of the digest."""
-        self._hash = hashlib.blake2b(digest_size=_SIZE_BYTES)
+        self._frames = hashlib.blake2b(digest_size=_SIZE_BYTES)
+        self._decisions = hashlib.blake2b(digest_size=_SIZE_BYTES)
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
-        for assumption in assumptions:
-            self._add(b"A", self._encode(assumption))
+        self.add_decisions("ASSUMED", 0, assumptions)
 
     def add_frames(self, frames: Frames) -> None:
         """Take frames in order of emission; how they are grouped plays no part."""
-        for row in range(frames.size):
-            self._add(b"F", pack_frames(frames[row : row + 1]))
+        rows = np.ascontiguousarray(frames, FRAME_DTYPE)
+        self._frames.update(rows.view(np.uint8))
 
-    def add_decisions(self, source: str, decisions: Iterable[Any]) -> None:
-        """Take what `source` (STRATEGY, EXECUTION, VENUE) put out, in order."""
-        tag = source[:1].encode()
+    def add_decisions(self, source: str, now_ns: int, decisions: Iterable[Any]) -> None:
+        """Take what `source` (STRATEGY, EXECUTION, VENUE) put out at core time `now_ns`, in order."""
+        head = source[:1].encode() + now_ns.to_bytes(8, "little", signed=True)
         for decision in decisions:
-            self._add(tag, type(decision).__name__.encode() + b"\0" + self._encode(decision))
+            part = type(decision).__name__.encode() + b"\0" + self._encode(decision)
+            self._decisions.update(head + len(part).to_bytes(4, "little") + part)
 
     def hexdigest(self) -> str:
         """Of everything taken so far; more may follow."""
-        return self._hash.hexdigest()
-
-    def _add(self, tag: bytes, part: bytes) -> None:
-        self._hash.update(tag + len(part).to_bytes(4, "little") + part)
+        both = self._frames.digest() + self._decisions.digest()
+        return hashlib.blake2b(both, digest_size=_SIZE_BYTES).hexdigest()

@@ -13,9 +13,19 @@ from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.venue import OrderFilled, VenueUpdate
 from market.domain.frames import FrameReason, Frames
 from replay.domain.digest import RunDigest
-from strategy.domain.messages import OrderRequest, ScoreUpdate, StateEvent, StrategyOutput
+from strategy.domain.messages import (
+    ExecutionSnapshot,
+    OrderRequest,
+    RiskSnapshot,
+    ScoreUpdate,
+    StateEvent,
+    StrategyOutput,
+    SymbolState,
+)
 
 Row = dict[str, Any]
+
+_TOLD_AT_A_PACE = (ScoreUpdate, RiskSnapshot, ExecutionSnapshot)
 
 
 class RunFigures:
@@ -48,8 +58,7 @@ class RunFigures:
             elif isinstance(output, StateEvent):
                 self.counts["state events"] += 1
                 self.transitions[f"{output.from_state} > {output.to_state}"] += 1
-            elif isinstance(output, ScoreUpdate) and (output.signal_long or output.signal_short):
-                self.counts["signals"] += 1
+                self.counts["signals"] += output.to_state is SymbolState.ARM
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         del now_ns
@@ -89,7 +98,11 @@ class RunFigures:
 
 
 class DigestObserver:
-    """Feeds a `RunDigest` with everything the pipeline computes."""
+    """Feeds a `RunDigest` with every frame and every decision.
+
+    What is only told at a pace (scores, risk, execution's repeated snapshots) decides nothing and depends
+    on how often somebody looks: it stays out.
+    """
 
     def __init__(self, digest: RunDigest) -> None:
         self._digest = digest
@@ -98,13 +111,12 @@ class DigestObserver:
         self._digest.add_frames(frames)
 
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
-        del now_ns
-        self._digest.add_decisions("STRATEGY", outputs)
+        decisions = [output for output in outputs if not isinstance(output, _TOLD_AT_A_PACE)]
+        self._digest.add_decisions("STRATEGY", now_ns, decisions)
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
-        del now_ns
-        self._digest.add_decisions("EXECUTION", outputs)
+        decisions = [output for output in outputs if not isinstance(output, _TOLD_AT_A_PACE)]
+        self._digest.add_decisions("EXECUTION", now_ns, decisions)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
-        del now_ns
-        self._digest.add_decisions("VENUE", (update,))
+        self._digest.add_decisions("VENUE", now_ns, (update,))

@@ -4,6 +4,9 @@ One clock, core time, moves from event to event. At equal times venue news come 
 frames, then messages; a trigger frame belongs to its message. So the result is a function of the stream
 alone: not of chunk sizes, machine speed or hash seeds.
 
+- Frames and scores depend on no decision: they are computed ahead, over a whole piece of the stream.
+  Then only those frames are visited at which a core says that it could do something; the venue walks
+  the messages between them, and only while it holds something. The result is that of visiting all.
 - A boundary frame at B is judged when everything before B has happened, B included in no message.
 - A command leaves with the time of the frame or news that caused it and takes effect at the venue when
   the venue's own (exchange) time has passed that plus latency; what the venue does is heard at
@@ -16,50 +19,29 @@ alone: not of chunk sizes, machine speed or hash seeds.
 
 from __future__ import annotations
 
-import dataclasses
-import heapq
-from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
-from execution.domain.outputs import ExecutionOutput
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, VenueUpdate
 from market.domain.events import EventChunk
 from market.domain.frames import FrameReason, Frames
 from market.domain.instruments import Instrument
 from market.domain.kernel import MarketKernel
+from replay.domain.dialogue import Dialogue, PipelineObserver
+from replay.domain.frame_places import frame_places, pieces_of
+from replay.domain.venue_feed import NEVER_NS, VenueFeed
 from strategy.domain.config import DecisionConfig
-from strategy.domain.core import StrategyCore
-from strategy.domain.messages import (
-    ExecutionEvent,
-    ExecutionSnapshot,
-    OrderRequest,
-    RepriceHint,
-    StrategyOutput,
-)
+from strategy.domain.core import Evaluations, StrategyCore
+
+__all__ = ["RUN_MODE", "Pipeline", "PipelineObserver"]
 
 RUN_MODE = "REPLAY"
 _QUIET_NS = 100_000_000  # FEED_QUIET_NS of the live simulated account
 _BOUNDARY = int(FrameReason.BOUNDARY)
-_COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
-_REQUESTS = (OrderRequest, RepriceHint)
-
-
-class PipelineObserver(Protocol):
-    """Sees everything that is computed, in order. Must not change it."""
-
-    def on_frames(self, frames: Frames) -> None: ...
-
-    def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None: ...
-
-    def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None: ...
-
-    def on_venue(self, update: VenueUpdate, now_ns: int) -> None: ...
 
 
 class Pipeline:
@@ -74,183 +56,204 @@ class Pipeline:
         *,
         run_id: str = "replay",
         exchange_ahead_ns: int = 0,
+        execution_by_symbol: Mapping[str, ExecutionConfig] | None = None,
     ) -> None:
         self.kernel = MarketKernel(instruments, decision.market)
-        self.strategy = StrategyCore(instruments, decision, run_id)
-        self.execution = ExecutionCore(instruments, execution, RUN_MODE, run_id, decision.risk)
+        self.strategy = StrategyCore(instruments, decision, run_id, telemetry=False)
+        self.execution = ExecutionCore(
+            instruments, execution, RUN_MODE, run_id, decision.risk, execution_by_symbol,
+            decision.version,
+        )  # fmt: skip
         self.venue = SimulatedExchange(instruments, execution)
         self.messages = 0
         self.first_ns = 0
-        self.last_ns = 0  # core time of the last message
-        self._observers = tuple(observers)
-        self._exchange_ahead_ns = exchange_ahead_ns
+        self._market = VenueFeed(self.venue, exchange_ahead_ns)
+        self._talk = Dialogue(self.strategy, self.execution, self._market, observers)
         self._interval_ns = decision.market.evaluation_interval_ms * 1_000_000
-        self._deliveries: list[tuple[int, int, VenueUpdate]] = []  # (due, number, update)
-        self._deliveries_made = 0
-        self._requests_made = 0
-        self._chunk: EventChunk | None = None  # as the venue sees it
-        self._reached = 0  # messages of the chunk that have happened
-        self._shown = 0  # messages of the chunk that the venue has seen
+        self._last_seq: int | None = None
+
+    @property
+    def last_ns(self) -> int:
+        """Core time of the last message."""
+        return self._market.last_ns
 
     def feed(self, chunk: EventChunk) -> None:
         """Consume all messages of `chunk`; core times never go back, also between chunks."""
         if not len(chunk):
             return
-        self._open(chunk)
-        start, stop = 0, len(chunk)
-        while start < stop:
-            end, frames = self.kernel.process_until(chunk, start)
-            if frames.size:
-                self._happen(end - 1)
-                is_boundary = frames["reason"] == _BOUNDARY
-                self._judge(frames[is_boundary])
-                self._happen(end)
-                self._judge(frames[~is_boundary])
-            else:
-                self._happen(end)
-            start = end
-        self._show(stop)
-        self._chunk = None
+        self.first_ns = self.first_ns or int(chunk.core_ts_ns[0])
+        self.messages += len(chunk)
+        for piece in pieces_of(chunk, self._last_seq):
+            self._feed_piece(piece)
+            self._last_seq = int(piece.seq[-1])
 
     def finish(self) -> None:
         """The session ends: make the boundary frame that covers its last messages."""
-        self._judge(self.kernel.advance(self.last_ns + self._interval_ns))
+        frames = self.kernel.advance(self.last_ns + self._interval_ns)
+        self._judge(_Stretch(frames, np.zeros(len(frames), np.int64), None, self.last_ns))
 
-    # -- the market ---------------------------------------------------------------------------------
+    def _feed_piece(self, piece: EventChunk) -> None:
+        frames = self.kernel.process(piece)
+        places = frame_places(piece, frames)
+        self._market.open(piece)
+        self._judge(_Stretch(frames, places, piece, self.last_ns))
+        self._market.close()
 
-    def _open(self, chunk: EventChunk) -> None:
-        self.first_ns = self.first_ns or int(chunk.core_ts_ns[0])
-        self.messages += len(chunk)
-        self._chunk, self._reached, self._shown = chunk, 0, 0
-        if self._exchange_ahead_ns:
-            shifted = chunk.exchange_ts_ns - self._exchange_ahead_ns
-            self._chunk = dataclasses.replace(chunk, exchange_ts_ns=shifted)
+    # -- a stretch of frames --------------------------------------------------------------------------
 
-    def _happen(self, stop: int) -> None:
-        """Let messages up to `stop` happen, and deliver venue news between them as they fall due."""
-        chunk = self._chunk
-        assert chunk is not None
-        if stop <= self._reached:
+    def _judge(self, stretch: _Stretch) -> None:
+        """Let the whole stretch happen, its messages and what is decided at its frames."""
+        count = len(stretch.frames)
+        if count:
+            self._talk.show(stretch.frames)
+            stretch.evaluations = self.strategy.evaluate(stretch.frames)
+            self._talk.strategy_heard = self._talk.execution_heard = True
+        row = 0
+        while (goal := self._next_goal(stretch, row)) < count or row < count:
+            row = self._reach(stretch, row, goal)
+        while self._market.run(stretch.messages):
+            self._hear_next()
+
+    def _next_goal(self, stretch: _Stretch, row: int) -> int:
+        """The next frame from `row` on at which anything could be done; the number of frames if none."""
+        if row >= len(stretch.frames):
+            return row
+        goal = min(self._strategy_row(stretch, row), self._execution_row(stretch, row))
+        if not self._market.is_idle:
+            goal = min(goal, stretch.next_quiet(row))
+        return goal
+
+    def _strategy_row(self, stretch: _Stretch, row: int) -> int:
+        if self._talk.strategy_heard or stretch.strategy_row < row:
+            assert stretch.evaluations is not None
+            stretch.strategy_row = self.strategy.next_attention(stretch.evaluations, row)
+            self._talk.strategy_heard = False
+        return stretch.strategy_row
+
+    def _execution_row(self, stretch: _Stretch, row: int) -> int:
+        if self._talk.execution_heard or stretch.execution_row < row:
+            stretch.execution_row = self.execution.next_attention(stretch.frames, row)
+            self._talk.execution_heard = False
+        return stretch.execution_row
+
+    def _reach(self, stretch: _Stretch, row: int, goal: int) -> int:
+        """Let everything before frame `goal` happen, then judge it; returns the frame to go on from.
+
+        News of the venue on the way change what matters: then it stops right after them.
+        """
+        is_halted = self._market.run(stretch.place(goal))
+        due_ns = self._market.due_ns
+        if due_ns != NEVER_NS:
+            first_after = stretch.first_at(due_ns, row, goal)
+            if is_halted or first_after < goal:
+                self._note_quotes(stretch, first_after)
+                self._hear_next()
+                return first_after
+        if goal < len(stretch.frames):
+            return self._judge_instant(stretch, goal)
+        self._note_quotes(stretch, goal)
+        return goal
+
+    def _judge_instant(self, stretch: _Stretch, first: int) -> int:
+        """All frames of one instant together; returns the first frame after them."""
+        first, end = stretch.instant(first)
+        now_ns = int(stretch.ts_ns[first])
+        self._note_quotes(stretch, first)
+        self._hear_until(now_ns)
+        if now_ns - self.last_ns >= _QUIET_NS and not self._market.is_idle:
+            self._market.let_time_pass(now_ns - _QUIET_NS, now_ns)
+            self._hear_until(now_ns)
+        if self._execution_row(stretch, first) < end:
+            self._manage(stretch, first, end, now_ns)
+        else:
+            self._note_quotes(stretch, end)
+        self._decide(stretch, first, end, now_ns)
+        return end
+
+    def _manage(self, stretch: _Stretch, first: int, end: int, now_ns: int) -> None:
+        stretch.noted = end
+        self._talk.carry_out(self.execution.on_quotes(stretch.frames[first:end]), now_ns)
+        if stretch.is_boundary[first]:
+            self._talk.carry_out(self.execution.on_timer(now_ns), now_ns)
+        self._talk.execution_heard = True
+
+    def _decide(self, stretch: _Stretch, first: int, end: int, now_ns: int) -> None:
+        row, evaluations = self._strategy_row(stretch, first), stretch.evaluations
+        assert evaluations is not None
+        if row >= end:
             return
-        while self._reached < stop:
-            if self.venue.is_idle and not self._deliveries:
-                self._reached = stop  # nobody is waiting: shown to the venue when it matters
-                break
-            self._happen_some(chunk, stop)
-        self.last_ns = int(chunk.core_ts_ns[self._reached - 1])
+        outputs = []
+        while row < end:
+            outputs += self.strategy.decide(evaluations, row)
+            row = self.strategy.next_attention(evaluations, row + 1)
+        stretch.strategy_row = row
+        self._talk.follow(outputs, now_ns)
 
-    def _happen_some(self, chunk: EventChunk, stop: int) -> None:
-        self._show(self._reached)
-        if self._deliveries:
-            due_ns = self._deliveries[0][0]
-            waiting = chunk.core_ts_ns[self._reached : stop]
-            stop = self._reached + int(np.searchsorted(waiting, due_ns))
-            if stop == self._reached:
-                self._deliver_next()
-                return
-        part = chunk.slice(self._reached, stop)
-        used, updates = self.venue.process_until(part, 0)
-        self._reached += used
-        self._shown = self._reached
-        self.last_ns = int(chunk.core_ts_ns[self._reached - 1])
-        self._expect(updates, self.last_ns)
+    # -- news and quotes --------------------------------------------------------------------------------
 
-    def _show(self, stop: int) -> None:
-        """Bring the venue up to message `stop`; it was idle over what it has not seen."""
-        if self._chunk is not None and self._shown < stop:
-            self._expect(self.venue.process(self._chunk.slice(self._shown, stop)), self.last_ns)
-            self._shown = stop
+    def _hear_until(self, now_ns: int) -> None:
+        while self._market.due_ns <= now_ns:
+            self._hear_next()
 
-    # -- the venue's news ---------------------------------------------------------------------------
+    def _hear_next(self) -> None:
+        now_ns, update = self._market.take_news()
+        self._talk.hear(update, now_ns)
 
-    def _expect(self, updates: Sequence[VenueUpdate], now_ns: int) -> None:
-        for update in updates:
-            self._deliveries_made += 1
-            due_ns = max(update.deliver_at_ns, now_ns)
-            heapq.heappush(self._deliveries, (due_ns, self._deliveries_made, update))
+    def _note_quotes(self, stretch: _Stretch, end: int) -> None:
+        """Execution passes over the frames up to `end`; it may repeat what it holds, for the record."""
+        start, stretch.noted = stretch.noted, max(stretch.noted, end)
+        if start < end:
+            now_ns = int(stretch.ts_ns[end - 1])
+            passed = self.execution.note_quotes(stretch.frames[start:end])
+            self._talk.carry_out(passed, now_ns)
 
-    def _deliver_until(self, now_ns: int) -> None:
-        while self._deliveries and self._deliveries[0][0] <= now_ns:
-            self._deliver_next()
 
-    def _deliver_next(self) -> None:
-        now_ns, _, update = heapq.heappop(self._deliveries)
-        for observer in self._observers:
-            observer.on_venue(update, now_ns)
-        self._carry_out(self.execution.on_venue(update, now_ns), now_ns)
+class _Stretch:
+    """Frames made from one piece, and how far each core has come with them."""
 
-    # -- frames ---------------------------------------------------------------------------------------
-
-    def _judge(self, frames: Frames) -> None:
-        """Frames in order of emission, all of one instant together."""
-        start = 0
-        while start < frames.size:
-            now_ns = int(frames["ts_ns"][start])
-            stop = start + int(np.searchsorted(frames["ts_ns"][start:], now_ns, side="right"))
-            self._judge_instant(frames[start:stop], now_ns)
-            start = stop
-
-    def _judge_instant(self, frames: Frames, now_ns: int) -> None:
-        self._deliver_until(now_ns)
-        if now_ns - self.last_ns >= _QUIET_NS and not self.venue.is_idle:
-            self._expect(self.venue.advance(now_ns - _QUIET_NS), now_ns)
-            self._deliver_until(now_ns)
-        for observer in self._observers:
-            observer.on_frames(frames)
-        self._carry_out(self.execution.on_quotes(frames), now_ns)
-        if frames["reason"][0] == _BOUNDARY:
-            self._carry_out(self.execution.on_timer(now_ns), now_ns)
-        self._follow(self.strategy.on_frames(frames), now_ns)
-
-    # -- between strategy, execution and venue ---------------------------------------------------------
-
-    def _carry_out(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
-        if outputs:
-            self._exchange(deque(self._news_of(outputs, now_ns)), now_ns)
-
-    def _follow(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
-        if outputs:
-            self._exchange(deque(self._requests_of(outputs, now_ns)), now_ns)
-
-    def _exchange(
-        self,
-        work: deque[OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot],
-        now_ns: int,
+    def __init__(
+        self, frames: Frames, places: NDArray[np.int64], piece: EventChunk | None, last_ns: int
     ) -> None:
-        """Pass messages between strategy and execution, in order, until neither has an answer."""
-        while work:
-            message = work.popleft()
-            if isinstance(message, _REQUESTS):
-                work.extend(self._news_of(self._ask(message, now_ns), now_ns))
-            else:
-                told = self.strategy.on_execution(message, now_ns)
-                work.extend(self._requests_of(told, now_ns))
+        self.frames = frames
+        self.evaluations: Evaluations | None = None
+        self.ts_ns = np.ascontiguousarray(frames["ts_ns"])
+        self.is_boundary = frames["reason"] == _BOUNDARY
+        self.messages = len(piece) if piece is not None else 0
+        self.strategy_row = self.execution_row = -1
+        self.noted = 0  # frames whose quotes execution has
+        self._places = places
+        self._quiet_rows = np.flatnonzero(self.ts_ns - self._last_ns(piece, last_ns) >= _QUIET_NS)
 
-    def _ask(self, request: OrderRequest | RepriceHint, now_ns: int) -> list[ExecutionOutput]:
-        self._requests_made += 1
-        stream_id = f"{self._requests_made}-0"
-        if isinstance(request, OrderRequest):
-            self.strategy.note_request_written(request.request_id, stream_id)
-        return self.execution.on_request(request, now_ns, stream_id)
+    def _last_ns(self, piece: EventChunk | None, before_ns: int) -> NDArray[np.int64] | int:
+        """Core time of the last message before each frame."""
+        if piece is None:
+            return before_ns
+        before = piece.core_ts_ns[np.maximum(self._places - 1, 0)]
+        return np.where(self._places > 0, before, before_ns)
 
-    def _news_of(
-        self, outputs: Sequence[ExecutionOutput], now_ns: int
-    ) -> list[ExecutionEvent | ExecutionSnapshot]:
-        """Send the commands on their way; return what the strategy must hear."""
-        for observer in self._observers:
-            observer.on_execution(outputs, now_ns)
-        news: list[ExecutionEvent | ExecutionSnapshot] = []
-        for output in outputs:
-            if isinstance(output, _COMMANDS):
-                self._show(self._reached)
-                self.venue.submit(output)
-            elif isinstance(output, ExecutionEvent | ExecutionSnapshot):
-                news.append(output)
-        return news
+    def place(self, row: int) -> int:
+        """Messages of the piece that come before frame `row`; all of them at the end."""
+        return int(self._places[row]) if row < len(self.frames) else self.messages
 
-    def _requests_of(
-        self, outputs: Sequence[StrategyOutput], now_ns: int
-    ) -> list[OrderRequest | RepriceHint]:
-        for observer in self._observers:
-            observer.on_strategy(outputs, now_ns)
-        return [output for output in outputs if isinstance(output, _REQUESTS)]
+    def next_quiet(self, row: int) -> int:
+        """The first frame from `row` on before which the market was silent for long."""
+        at = int(np.searchsorted(self._quiet_rows, row))
+        return int(self._quiet_rows[at]) if at < self._quiet_rows.size else len(self.frames)
+
+    def first_at(self, instant_ns: int, start: int, stop: int) -> int:
+        """The first frame in start..stop at or after an instant; `stop` when there is none."""
+        return start + int(np.searchsorted(self.ts_ns[start:stop], instant_ns))
+
+    def instant(self, row: int) -> tuple[int, int]:
+        """(first, place after the last) of the frames that are judged together with `row`.
+
+        Boundary frames of one time belong together; a trigger frame stands for its message alone.
+        """
+        first, end, ts_ns = row, row + 1, self.ts_ns
+        if not self.is_boundary[row]:
+            return first, end
+        while first > 0 and ts_ns[first - 1] == ts_ns[row] and self.is_boundary[first - 1]:
+            first -= 1
+        while end < ts_ns.size and ts_ns[end] == ts_ns[row] and self.is_boundary[end]:
+            end += 1
+        return first, end

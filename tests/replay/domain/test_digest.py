@@ -144,8 +144,8 @@ def test_config_and_rules_count(
 def test_parts_cannot_be_moved_between_records() -> None:
     one, other = RunDigest(), RunDigest()
 
-    one.add_decisions("STRATEGY", ["ab", "c"])
-    other.add_decisions("STRATEGY", ["a", "bc"])
+    one.add_decisions("STRATEGY", 0, ["ab", "c"])
+    other.add_decisions("STRATEGY", 0, ["a", "bc"])
 
     assert one.hexdigest() != other.hexdigest()
 

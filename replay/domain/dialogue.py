@@ -1,0 +1,129 @@
+"""What strategy and execution say to each other in one process, and who listens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from execution.domain.core import ExecutionCore
+from execution.domain.outputs import ExecutionOutput
+from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, VenueUpdate
+from market.domain.frames import Frames
+from replay.domain.venue_feed import VenueFeed
+from strategy.domain.core import StrategyCore
+from strategy.domain.messages import (
+    ExecutionEvent,
+    ExecutionSnapshot,
+    OrderRequest,
+    RepriceHint,
+    StrategyOutput,
+)
+
+_COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
+_REQUESTS = (OrderRequest, RepriceHint)
+_NEWS = (ExecutionEvent, ExecutionSnapshot)
+
+
+class PipelineObserver(Protocol):
+    """Sees everything that is computed. Must not change it.
+
+    Decisions come one by one, in order, with their core time. Frames come in stretches, each before
+    anything that was decided at one of its frames: the numeric path runs ahead of the decisions.
+    """
+
+    def on_frames(self, frames: Frames) -> None: ...
+
+    def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None: ...
+
+    def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None: ...
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> None: ...
+
+
+class Dialogue:
+    """Passes messages on until neither side has an answer.
+
+    `strategy_heard`, `execution_heard`: that side was told something since the flag was last cleared, so
+    what it wanted to look at next may have changed.
+    """
+
+    def __init__(
+        self,
+        strategy: StrategyCore,
+        execution: ExecutionCore,
+        venue: VenueFeed,
+        observers: Sequence[PipelineObserver],
+    ) -> None:
+        self.strategy_heard = True
+        self.execution_heard = True
+        self._strategy = strategy
+        self._execution = execution
+        self._venue = venue
+        self._observers = tuple(observers)
+        self._requests_made = 0
+
+    def show(self, frames: Frames) -> None:
+        for observer in self._observers:
+            observer.on_frames(frames)
+
+    def hear(self, update: VenueUpdate, now_ns: int) -> None:
+        """The venue's news reach execution."""
+        for observer in self._observers:
+            observer.on_venue(update, now_ns)
+        self.execution_heard = True
+        self.carry_out(self._execution.on_venue(update, now_ns), now_ns)
+
+    def carry_out(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
+        """Execution has spoken."""
+        if outputs:
+            self._exchange(deque(self._news_of(outputs, now_ns)), now_ns)
+
+    def follow(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
+        """The strategy has spoken."""
+        if outputs:
+            self._exchange(deque(self._requests_of(outputs, now_ns)), now_ns)
+
+    def _exchange(
+        self,
+        work: deque[OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot],
+        now_ns: int,
+    ) -> None:
+        while work:
+            message = work.popleft()
+            if isinstance(message, _REQUESTS):
+                work.extend(self._news_of(self._ask(message, now_ns), now_ns))
+            else:
+                self.strategy_heard = True
+                told = self._strategy.on_execution(message, now_ns)
+                if told:
+                    work.extend(self._requests_of(told, now_ns))
+
+    def _ask(self, request: OrderRequest | RepriceHint, now_ns: int) -> list[ExecutionOutput]:
+        self._requests_made += 1
+        stream_id = f"{self._requests_made}-0"
+        if isinstance(request, OrderRequest):
+            self._strategy.note_request_written(request.request_id, stream_id)
+        self.execution_heard = True
+        return self._execution.on_request(request, now_ns, stream_id)
+
+    def _news_of(
+        self, outputs: Sequence[ExecutionOutput], now_ns: int
+    ) -> list[ExecutionEvent | ExecutionSnapshot]:
+        """Send the commands on their way; return what the strategy must hear."""
+        for observer in self._observers:
+            observer.on_execution(outputs, now_ns)
+        news: list[ExecutionEvent | ExecutionSnapshot] = []
+        for output in outputs:
+            if isinstance(output, _COMMANDS):
+                self._venue.submit(output)
+            elif isinstance(output, _NEWS):
+                news.append(output)
+        return news
+
+    def _requests_of(
+        self, outputs: Sequence[StrategyOutput], now_ns: int
+    ) -> list[OrderRequest | RepriceHint]:
+        for observer in self._observers:
+            observer.on_strategy(outputs, now_ns)
+        return [output for output in outputs if isinstance(output, _REQUESTS)]

@@ -1,0 +1,138 @@
+"""What happens in the market, as the simulated venue comes to see it, and the news that come back.
+
+While the venue is idle nobody waits for its answers: messages are counted as having happened and are
+shown to it in one go once that matters. Otherwise it stops at each message that has consequences, and
+news fall due between messages at their own time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+from execution.domain.simulated_exchange import SimulatedExchange
+from execution.domain.venue import VenueCommand, VenueUpdate
+from market.domain.events import EventChunk
+
+NEVER_NS = 1 << 62
+
+
+class VenueFeed:
+    """`last_ns` is the core time of the last message that happened."""
+
+    def __init__(self, venue: SimulatedExchange, exchange_ahead_ns: int) -> None:
+        self.last_ns = 0
+        self._venue = venue
+        self._exchange_ahead_ns = exchange_ahead_ns
+        self._news: list[tuple[int, int, VenueUpdate]] = []  # heap of (due, number, update)
+        self._news_made = 0
+        self._chunk: EventChunk | None = None  # as the venue sees it
+        self._reached = 0  # messages of the chunk that have happened
+        self._shown = 0  # messages of the chunk that the venue has seen
+
+    # -- the market ---------------------------------------------------------------------------------
+
+    def open(self, chunk: EventChunk) -> None:
+        """Its messages happen next, as far as `run` says."""
+        self._reached = self._shown = 0
+        shift_ns = self._exchange_ahead_ns
+        self._chunk = (
+            dataclasses.replace(chunk, exchange_ts_ns=chunk.exchange_ts_ns - shift_ns)
+            if shift_ns
+            else chunk
+        )
+
+    def close(self) -> None:
+        """All its messages have happened."""
+        self._show()
+        self._chunk = None
+
+    def run(self, stop: int) -> bool:
+        """Let messages up to `stop` happen; True when it halted before one because news are due first."""
+        chunk = self._chunk
+        if chunk is None or stop <= self._reached:
+            return False
+        while self._reached < stop:
+            if self._venue.is_idle and not self._news:
+                self._happened(chunk, stop)
+            elif self._run_some(chunk, stop):
+                return True
+        return False
+
+    def _run_some(self, chunk: EventChunk, stop: int) -> bool:
+        self._show()
+        if self._news:
+            waiting = chunk.core_ts_ns[self._reached : stop]
+            stop = self._reached + int(np.searchsorted(waiting, self._news[0][0]))
+            if stop == self._reached:
+                return True
+        reached, updates = self._venue.process_until(_until(chunk, stop), self._reached)
+        self._happened(chunk, reached)
+        self._shown = reached
+        self.expect(updates, self.last_ns)
+        return False
+
+    def _happened(self, chunk: EventChunk, stop: int) -> None:
+        self._reached = stop
+        self.last_ns = int(chunk.core_ts_ns[stop - 1])
+
+    def _show(self) -> None:
+        """Bring the venue up to what has happened; it was idle over what it has not seen."""
+        if self._chunk is not None and self._shown < self._reached:
+            unseen = self._chunk.slice(self._shown, self._reached)
+            self._shown = self._reached
+            self.expect(self._venue.process(unseen), self.last_ns)
+
+    # -- the venue ------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """The venue holds nothing of ours: neither the market nor time can make it act."""
+        return self._venue.is_idle
+
+    def submit(self, command: VenueCommand) -> None:
+        """Send a command on its way, at the time of what has happened so far."""
+        self._show()
+        self._venue.submit(command)
+
+    def let_time_pass(self, venue_ns: int, now_ns: int) -> None:
+        """The market is silent, yet commands take effect."""
+        self.expect(self._venue.advance(venue_ns), now_ns)
+
+    # -- news -------------------------------------------------------------------------------------------
+
+    def expect(self, updates: Sequence[VenueUpdate], now_ns: int) -> None:
+        """`updates` will be heard when they are due, never before `now_ns`."""
+        for update in updates:
+            self._news_made += 1
+            due_ns = max(update.deliver_at_ns, now_ns)
+            heapq.heappush(self._news, (due_ns, self._news_made, update))
+
+    @property
+    def due_ns(self) -> int:
+        """When the next news are heard; NEVER_NS when none are on their way."""
+        return self._news[0][0] if self._news else NEVER_NS
+
+    def take_news(self) -> tuple[int, VenueUpdate]:
+        """(when it is heard, the update) of the first that is on its way."""
+        due_ns, _, update = heapq.heappop(self._news)
+        return due_ns, update
+
+
+def _until(chunk: EventChunk, stop: int) -> EventChunk:
+    """The first `stop` messages: views alone, since entries behind the last offset are never read."""
+    return EventChunk(
+        kind=chunk.kind[:stop],
+        flags=chunk.flags,
+        symbol=chunk.symbol,
+        seq=chunk.seq,
+        core_ts_ns=chunk.core_ts_ns,
+        exchange_ts_ns=chunk.exchange_ts_ns,
+        level_offset=chunk.level_offset,
+        side=chunk.side,
+        tick=chunk.tick,
+        lot=chunk.lot,
+    )
