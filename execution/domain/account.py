@@ -51,6 +51,12 @@ class AccountBook(msgspec.Struct, kw_only=True):
         if self.losses_in_row >= limits.loss_streak:
             self.paused_until_ns = now_ns + limits.loss_streak_pause_s * 1_000_000_000
 
+    def on_cost(self, cost_usdt: Decimal, now_ns: int) -> None:
+        """Something paid (negative: received) that belongs to no trade any more."""
+        self.roll_day(now_ns)
+        self.realized_usdt -= cost_usdt
+        self.realized_today_usdt -= cost_usdt
+
     def trades_this_hour(self, now_ns: int) -> int:
         return sum(1 for t in self.entry_times_ns if t > now_ns - _HOUR_NS)
 

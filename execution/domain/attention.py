@@ -25,7 +25,7 @@ def next_second_ns(ts_ns: int) -> int:
 
 def first_needed(state: CoreState, frames: Frames, start: int) -> int:
     """Index of the first frame from `start` on that may change something; `len(frames)` when none does."""
-    if state.trades:
+    if state.trades or state.strays:
         return start
     due_ns = idle_due_ns(state)
     return start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))

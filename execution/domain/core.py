@@ -27,7 +27,13 @@ from execution.domain.records import Row
 from execution.domain.requests import RequestDesk
 from execution.domain.trade import ManagedTrade, Quote
 from execution.domain.trade_runner import TradeRunner
-from execution.domain.venue import OrderFilled, OrderUpdated, VenueUpdate
+from execution.domain.venue import (
+    CommandRefused,
+    FundingPaid,
+    OrderFilled,
+    OrderUpdated,
+    VenueUpdate,
+)
 from execution.domain.views import Views
 from execution.domain.workspace import CoreState, Workspace
 from market.domain.frames import Frames
@@ -79,18 +85,28 @@ class ExecutionCore:
         return self._work.take()
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
-        """News of one of our orders; anything heard before changes nothing."""
+        """News of an order, a position or the account; anything heard before changes nothing."""
         now = self._work.tick_clock(now_ns)
+        if isinstance(update, FundingPaid):
+            self._trades.on_funding(update, now)
+        elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
+            self._on_order_news(update, now)
+        # PositionUpdated and WalletUpdated repeat what fills and funding have said.
+        return self._work.take()
+
+    def _on_order_news(self, update: OrderUpdated | OrderFilled | CommandRefused, now: int) -> None:
         order = self._work.state.orders.get(update.client_order_id)
-        if order is None:
+        if isinstance(update, OrderFilled):
+            if order is not None:
+                self._trades.on_fill(order, update, now)
+            else:
+                self._trades.on_foreign_fill(update, now)
+        elif order is None:
             self._work.note_error(f"update of unknown order {update.client_order_id}", now)
-        elif isinstance(update, OrderFilled):
-            self._trades.on_fill(order, update, now)
         elif isinstance(update, OrderUpdated):
             self._trades.on_update(order, update, now)
         else:
             self._trades.on_refused(order, update, now)
-        return self._work.take()
 
     def on_quotes(self, frames: Frames) -> list[ExecutionOutput]:
         """Frames in emission order: the touch of each symbol, and time."""
@@ -133,7 +149,7 @@ class ExecutionCore:
     def on_timer(self, now_ns: int) -> list[ExecutionOutput]:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
-        for trade in list(state.trades.values()):
+        for trade in (*state.trades.values(), *state.strays.values()):
             self._trades.manage(trade, now)
         if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now
@@ -181,6 +197,11 @@ class ExecutionCore:
         return self._work.take()
 
     # -- state and views ------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> ExecutionConfig:
+        """The account-wide settings in force."""
+        return self._work.config
 
     @property
     def instruments(self) -> dict[str, Instrument]:

@@ -148,7 +148,7 @@ def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: 
         "requestId": trade.request_id,
         "openedAt": iso_ms(trade.opened_ts_ns),
         "fees": float(trade.fees_usdt),
-        "funding": 0.0,
+        "funding": float(trade.funding_usdt),
         "entryReasons": trade.entry_reason,
         "slippageBps": round(slip / entry * 1e4, 4) if entry and trade.decision_mid_ticks else None,
         "exitReason": exit_reason(trade),

@@ -103,7 +103,7 @@ class RequestDesk:
                 safe_mode_reasons=tuple(state.book.safe_mode),
                 trading_enabled=state.book.trading_enabled,
                 open_orders=sum(1 for order in state.orders.values() if order.is_live),
-                symbol_is_busy=request.symbol in state.trades,
+                symbol_is_busy=self._work.is_busy(request.symbol),
                 quality_is_blocked=self._work.quality.refuses(request.symbol, now),
                 quality_qty_pct=self._work.quality.entry_qty_pct(request.symbol, now),
                 daily_loss_near_limit=-risk.daily_pnl

@@ -14,6 +14,7 @@ from market.domain.instruments import Instrument
 from strategy.domain.messages import Side, TradePlan
 
 ENTRY, STOP, CLOSE = "ENTRY", "STOP", "CLOSE"
+LIQUIDATION, LIQUIDATED = "LIQUIDATION", "LIQUIDATED"  # a leg that no order of ours makes, and why
 
 
 def tp_leg(level: int) -> str:
@@ -84,7 +85,9 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     last_exit_leg: str = ""
     best_ticks: float = 0.0
     worst_ticks: float = 0.0
-    reported_closed: bool = False
+    funding_usdt: Decimal = Decimal(0)  # paid, over the trade's life
+    booked_usdt: Decimal = Decimal(0)  # part of the result the account has counted already
+    is_stray: bool = False  # beside the symbol's trade: only there to be closed
     plan_end_reason: str = ""  # why the entry ended without a fill
 
     @property
@@ -110,6 +113,10 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     @property
     def fees_usdt(self) -> Decimal:
         return self.entry_fees_usdt + self.exit_fees_usdt
+
+    @property
+    def costs_usdt(self) -> Decimal:
+        return self.fees_usdt + self.funding_usdt
 
     @property
     def trigger_by(self) -> TriggerBy:
@@ -155,12 +162,12 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         return share(level) - share(level - 1)
 
     def realized_usdt(self, instrument: Instrument) -> Decimal:
-        """Net result of what was closed, all fees so far paid; exact once the trade is flat."""
+        """Net result of what was closed, all fees and funding so far paid; exact once the trade is flat."""
         if not self.entered_lots:
             return Decimal(0)
         unit = instrument.tick_size * instrument.qty_step * self.plan.side.sign
         cost = Decimal(self.entry_tick_lots) * self.exited_lots / self.entered_lots
-        return (self.exit_tick_lots - cost) * unit - self.fees_usdt
+        return (self.exit_tick_lots - cost) * unit - self.costs_usdt
 
     def unrealized_usdt(self, instrument: Instrument, price_ticks: float) -> float:
         unit = float(instrument.tick_size * instrument.qty_step)
@@ -182,6 +189,8 @@ def stop_reason(trade: ManagedTrade) -> str:
 
 def exit_reason(trade: ManagedTrade) -> str:
     """Why a closed trade ended, from the leg that made it flat."""
+    if trade.last_exit_leg == LIQUIDATION:
+        return LIQUIDATED
     if trade.last_exit_leg == STOP:
         return stop_reason(trade)
     if trade.last_exit_leg.startswith("TP"):

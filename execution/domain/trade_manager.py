@@ -49,7 +49,7 @@ def plan_actions(
     _decide_phase(trade, orders, quote, now_ns, config)
     if trade.position_lots <= 0:
         return [*_entry_actions(trade, orders, quote, now_ns, config), *_sweep(trade, orders)]
-    actions = _stop_actions(trade, orders, now_ns)
+    actions = [] if trade.is_stray else _stop_actions(trade, orders, now_ns)
     if trade.phase is TradePhase.CLOSING:
         return [*actions, *_closing_actions(trade, orders, now_ns)]
     return [
@@ -104,7 +104,8 @@ def _decide_phase(
         return
     if trade.phase is TradePhase.ENTERING and trade.order_of(ENTRY, orders) is None:
         trade.phase = TradePhase.OPEN
-    _watch_protection(trade, orders, now_ns, config)
+    if not trade.is_stray:
+        _watch_protection(trade, orders, now_ns, config)
     if _stop_has_failed(trade, orders):
         begin_close(trade, stop_reason(trade))
     if _time_stop_is_due(trade, now_ns):
@@ -393,7 +394,7 @@ def _closing_actions(trade: ManagedTrade, orders: Mapping[str, Order], now_ns: i
                 type=OrderType.MARKET,
                 time_in_force=TimeInForce.IOC,
                 qty_lots=trade.position_lots,
-                reduce_only=True,
+                reduce_only=not trade.is_stray,  # beside another trade the sum may point elsewhere
             ),
         )
     return actions

@@ -10,8 +10,11 @@ from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState, OrderTransition
 from execution.domain.outputs import RecordRow
 from execution.domain.records import fill_record, position_record, price, quantity, trade_record
+from execution.domain.strays import LATE_FILL, foreign_trade
 from execution.domain.trade import (
     ENTRY,
+    LIQUIDATED,
+    LIQUIDATION,
     STOP,
     Action,
     Amend,
@@ -31,6 +34,8 @@ from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
     CommandRefused,
+    ExecType,
+    FundingPaid,
     OrderFilled,
     OrderUpdated,
     VenueCode,
@@ -119,17 +124,60 @@ class TradeRunner:
         )
         self._work.news.append(RecordRow(fill_record(fill, order, instrument)))
         self._work.news.append(RecordRow(self._work.order_row(order, now)))
-        trade = self._trade_of(order) or self._reopen(order)
+        trade = self._trade_of(order) or self._take_up(order, now)
         if trade is None:
-            self._work.note_error(f"fill of order {order.client_order_id} without a trade", now)
+            self._undo(foreign_trade(fill), fill, now)
             return
         is_first = trade.entered_lots == 0
         trade.on_fill(order.leg, fill)
         self._state_news(trade, order, now, fill)
-        if is_first and order.leg == ENTRY:
+        if is_first and order.leg == ENTRY and not trade.is_stray:
             self._work.event(
                 EventType.EXECUTION_POSITION_OPENED, trade.symbol, now, "", trade, order
             )
+        self.manage(trade, now)
+
+    def on_foreign_fill(self, fill: OrderFilled, now: int) -> None:
+        """A fill of no order that we know: the venue took our position over, or a trade long ended."""
+        if not self._work.is_new_execution(fill.exec_id):
+            return
+        self._work.log_fill(fill, now)
+        trade = self._work.state.trades.get(fill.symbol)
+        closes = trade is not None and fill.side is not trade.entry_side
+        if fill.exec_type is not ExecType.BUST:
+            self._undo(foreign_trade(fill), fill, now)
+        elif trade is not None and closes:
+            begin_close(trade, LIQUIDATED)
+            trade.on_fill(LIQUIDATION, fill)
+            self.manage(trade, now)
+        else:
+            self._work.alert(fill.symbol, f"{fill.qty_lots} lots liquidated that are not held", now)
+
+    def on_funding(self, paid: FundingPaid, now: int) -> None:
+        """Funding of a position: part of its trade's result."""
+        if not self._work.is_new_execution(paid.exec_id):
+            return
+        trade = self._work.state.trades.get(paid.symbol)
+        if trade is not None:
+            trade.funding_usdt += paid.fee_usdt
+        else:  # its trade ended while the news was on its way
+            self._work.state.book.on_cost(paid.fee_usdt, now)
+        self._work.log_event(
+            "FUNDING",
+            now,
+            symbol=paid.symbol,
+            execId=paid.exec_id,
+            fee=float(paid.fee_usdt),
+            rate=float(paid.rate),
+        )
+
+    def _undo(self, trade: ManagedTrade, fill: OrderFilled, now: int) -> None:
+        """Take up a fill that nobody expected, and close what it opened."""
+        self._work.alert(
+            trade.symbol, f"{trade.entry_reason}, {fill.qty_lots} lots: it is closed again", now
+        )
+        self._work.state.strays[trade.plan.plan_id] = trade
+        trade.on_fill(ENTRY, fill)
         self.manage(trade, now)
 
     def manage(self, trade: ManagedTrade, now: int) -> None:
@@ -142,7 +190,7 @@ class TradeRunner:
             self._work.config_for(trade.symbol),
         ):
             self.do(trade, action, now)
-        if trade.entered_lots:
+        if trade.entered_lots and not trade.is_stray:
             self._show_position(trade, now)
         if is_over(trade, self._work.state.orders):
             self._finish(trade, now)
@@ -185,7 +233,7 @@ class TradeRunner:
         if not self._work.state.trades:
             return
         if self._work.risk(now).flags.risk_force_close_all:
-            for trade in list(self._work.state.trades.values()):
+            for trade in tuple(self._work.state.trades.values()):
                 begin_close(trade, "RISK_FORCE_CLOSE")
                 self.manage(trade, now)
 
@@ -207,17 +255,27 @@ class TradeRunner:
 
     def _trade_of(self, order: Order) -> ManagedTrade | None:
         trade = self._work.state.trades.get(order.symbol)
-        return trade if trade is not None and trade.plan.plan_id == order.plan_id else None
+        if trade is not None and trade.plan.plan_id == order.plan_id:
+            return trade
+        return self._work.state.strays.get(order.plan_id)
 
-    def _reopen(self, order: Order) -> ManagedTrade | None:
-        """A fill after the end of its trade: take the trade up again and unwind it."""
-        ended = self._work.state.finished.pop(order.plan_id, None)
-        if ended is None or order.symbol in self._work.state.trades:
+    def _take_up(self, order: Order, now: int) -> ManagedTrade | None:
+        """A fill after the end of its trade: the trade goes on, to be closed.
+
+        Where the symbol has a new trade meanwhile, the old one is closed beside it.
+        """
+        state = self._work.state
+        ended = state.finished.pop(order.plan_id, None)
+        if ended is None:
             return None
         trade = ended[1]
-        trade.reported_closed = False
-        begin_close(trade, "LATE_FILL")
-        self._work.state.trades[order.symbol] = trade
+        begin_close(trade, LATE_FILL)
+        trade.is_stray = self._work.is_busy(order.symbol)
+        (state.strays if trade.is_stray else state.trades)[
+            order.plan_id if trade.is_stray else order.symbol
+        ] = trade
+        if trade.is_stray:
+            self._work.alert(order.symbol, f"late fill of {order.leg} of {order.plan_id}", now)
         return trade
 
     def _place(self, trade: ManagedTrade, wish: Place, now: int) -> None:
@@ -259,21 +317,30 @@ class TradeRunner:
 
     def _finish(self, trade: ManagedTrade, now: int) -> None:
         state, symbol = self._work.state, trade.symbol
-        state.trades.pop(symbol, None)
+        if trade.is_stray:
+            state.strays.pop(trade.plan.plan_id, None)
+        else:
+            state.trades.pop(symbol, None)
+            self._work.shown.pop(symbol, None)
         state.finished[trade.plan.plan_id] = (now, trade)
         self._work.quality.on_trade_over(symbol, trade.plan.plan_id, now)
-        self._work.shown.pop(symbol, None)
         if not trade.entered_lots:
             return
         instrument = self._work.instruments[symbol]
         realized = trade.realized_usdt(instrument)
-        state.book.on_closed(realized, now, self._work.limits)
+        state.book.on_closed(realized - trade.booked_usdt, now, self._work.limits)
+        trade.booked_usdt = realized
         row = trade_record(trade, instrument, self._work.mode, now)
         self._work.log_event("TRADE_CLOSED", now, symbol=symbol, trade=row)
         self._work.news.append(RecordRow(row))
+        if trade.is_stray:
+            return
+        liquidated = trade.last_exit_leg == LIQUIDATION
         self._work.news.append(
             ExecutionEvent(
-                type=EventType.EXECUTION_POSITION_CLOSED,
+                type=EventType.POSITION_CLOSED_BY_EXCHANGE
+                if liquidated
+                else EventType.EXECUTION_POSITION_CLOSED,
                 symbol=symbol,
                 ts_ns=now,
                 request_id=trade.request_id,
@@ -290,6 +357,8 @@ class TradeRunner:
         self, trade: ManagedTrade, order: Order, now: int, fill: OrderFilled | None = None
     ) -> None:
         kind = _EVENT_OF.get(order.state)
+        if trade.is_stray:
+            return  # the strategy knows nothing of it
         if fill is None and order.state in (OrderState.PARTIALLY_FILLED, OrderState.FILLED):
             return  # the executions tell it, with prices
         if kind is None:

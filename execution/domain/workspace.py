@@ -15,7 +15,7 @@ from execution.domain.orders import PUBLIC_STATUS, Order
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.quality import QualityState, QualityTracker
 from execution.domain.quality_records import quality_record
-from execution.domain.records import Row, order_record
+from execution.domain.records import Row, fill_record, order_record
 from execution.domain.trade import ManagedTrade, Quote
 from execution.domain.venue import OrderFilled
 from failover.domain.days import iso_ms
@@ -23,6 +23,8 @@ from market.domain.frames import Frames
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import EventType, ExecutionEvent, RiskSnapshot
+
+_EXEC_IDS_KEPT = 512
 
 
 class CoreState(msgspec.Struct, kw_only=True):
@@ -35,6 +37,8 @@ class CoreState(msgspec.Struct, kw_only=True):
     orders: dict[str, Order] = {}
     trades: dict[str, ManagedTrade] = {}
     finished: dict[str, tuple[int, ManagedTrade]] = {}  # plan id -> (end, trade)
+    strays: dict[str, ManagedTrade] = {}  # plan id -> trade that is undone beside the symbol's own
+    seen_exec_ids: list[str] = []  # of funding and of fills of unknown orders
     request_ids: list[str] = []
     command_ids: list[str] = []
     requests_stream_id: str = "0-0"
@@ -98,7 +102,12 @@ class Workspace:
         """The account against its limits, as execution sees it."""
         state = self.state
         account = account_risk(
-            state.book, state.trades.values(), self.quotes, self.instruments, self.limits, now_ns
+            state.book,
+            (*state.trades.values(), *state.strays.values()),
+            self.quotes,
+            self.instruments,
+            self.limits,
+            now_ns,
         )
         return assess_account(account, self.limits)
 
@@ -136,8 +145,21 @@ class Workspace:
             row = self.quality.next_frame(frames, row + 1, self.columns)
 
     def signed_position(self, symbol: str) -> int:
-        trade = self.state.trades.get(symbol)
-        return trade.position_lots * trade.plan.side.sign if trade else 0
+        trades = (*self.state.trades.values(), *self.state.strays.values())
+        return sum(t.position_lots * t.plan.side.sign for t in trades if t.symbol == symbol)
+
+    def is_busy(self, symbol: str) -> bool:
+        """Whether a trade, or the undoing of one, stands in the way of a new entry."""
+        strays = self.state.strays.values()
+        return symbol in self.state.trades or any(t.symbol == symbol for t in strays)
+
+    def is_new_execution(self, exec_id: str) -> bool:
+        """Whether an execution of no order of ours is heard for the first time; notes it."""
+        seen = self.state.seen_exec_ids
+        if exec_id in seen:
+            return False
+        self.state.seen_exec_ids = [*seen[-_EXEC_IDS_KEPT:], exec_id]
+        return True
 
     def order_row(self, order: Order, now: int) -> Row:
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
@@ -150,6 +172,14 @@ class Workspace:
 
     def log(self, kind: str, order: Order, now: int, **extra: Any) -> None:
         self.lines.append(self.line(kind, order, now, **extra))
+
+    def log_fill(self, fill: OrderFilled, now: int) -> None:
+        """A FILL line of an execution that belongs to no order of ours."""
+        instrument = self.instruments[fill.symbol]
+        head = {"kind": "FILL", "seq": 0, "epoch": self.state.epoch, "timestamp": iso_ms(now)}
+        row = {**fill_record(fill, None, instrument), "execType": fill.exec_type.value}
+        self.lines.append(LogLine({**row, **head, "mode": self.mode}))
+        self.news.append(RecordRow(row))
 
     def log_event(self, event: str, now: int, **fields: Any) -> None:
         """A RESULT line that is not about one order."""
@@ -187,6 +217,15 @@ class Workspace:
                 reason=reason,
             )
         )
+
+    def alert(self, symbol: str, text: str, now: int, trade: ManagedTrade | None = None) -> None:
+        """Tell whoever watches that something is not as it should be; no state moves by it."""
+        self.note_error(f"{symbol}: {text}", now)
+        self.log_event("ALERT", now, symbol=symbol, reason=text)
+        self.event(EventType.EXECUTION_ERROR, symbol, now, text, trade)
+        event = self.news[-1]
+        assert isinstance(event, ExecutionEvent)
+        self.news[-1] = msgspec.structs.replace(event, status="ALERT")
 
     def note_error(self, text: str, now: int) -> None:
         self.state.last_error_at_ns, self.state.last_error = now, text[:300]

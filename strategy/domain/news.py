@@ -54,6 +54,8 @@ _ENTRY_ENDS = (
     Trigger.ENTRY_CANCELED,
     Trigger.ENTRY_CANCELED_PART_FILLED,
 )
+# A refused request, whose rejection has moved the symbol already, and an alert.
+_FOR_WATCHERS = ("REJECTED", "ALERT")
 _MANAGED_LEGS = ("STOP", "TP", "DCA")
 _POSITION_ENDS = (Trigger.POSITION_CLOSED, Trigger.CLOSED_BY_EXCHANGE)
 
@@ -95,8 +97,8 @@ class ExecutionNews:
             for each in tracks.values():
                 self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
             return
-        if event.type is EventType.EXECUTION_ERROR and event.status == "REJECTED":
-            return  # a refused request: its rejection has moved the symbol already
+        if event.type is EventType.EXECUTION_ERROR and event.status in _FOR_WATCHERS:
+            return
         if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
             return  # execution's own business: stop and take-profits of a position it manages
         track = tracks.get(event.symbol)

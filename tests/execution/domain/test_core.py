@@ -456,7 +456,9 @@ def test_a_flat_account_needs_no_look_at_calm_frames_and_ends_the_same(world: An
     all_outputs = look_at_all(world.core, frames)
     some_outputs, looks = look_where_asked(other, frames)
 
-    assert looks <= 6  # first snapshot, markouts, the ended trade forgotten, the entry out of its hour
+    assert (
+        looks <= 6
+    )  # first snapshot, markouts, the ended trade forgotten, the entry out of its hour
     assert msgspec.msgpack.decode(other.state()) == msgspec.msgpack.decode(world.core.state())
     assert some_outputs[-1] == all_outputs[-1]
 
