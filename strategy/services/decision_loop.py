@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from failover.adapters.files import write_atomically, write_json_snapshot
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader, StreamWriter
 from failover.domain.errors import StorageError
+from failover.domain.latency import LatencyTable
 from failover.services.host import ServiceContext
 from failover.services.logs import OncePerKind
 from market.domain.frames import Frames, unpack_frames
@@ -50,6 +51,7 @@ _REQUESTS_MAXLEN, _EVENTS_MAXLEN = 10_000, 50_000
 _CHECKPOINT_EVERY_S = 10.0
 _CHECKPOINT_MAX_AGE_S = 3600.0
 _SILENT_AFTER_S = 3.0
+FRAME_TO_DECISION = "frameToDecision"  # a stage of latency: frames on the bus to their judgement's end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class DecisionLoop:
         self._last_frame_s = 0.0
         self._last_checkpoint_s = 0.0
         self.counts: Counter[str] = Counter()
+        self._latency = LatencyTable((FRAME_TO_DECISION,))
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -201,8 +204,15 @@ class DecisionLoop:
             "journalDropped": self._journal.dropped,
             "journalFailed": self._journal.failed,
             "badEntries": sum(self._bad_entries.counts.values()),
+            "latency": self._latency.summary(time.time_ns()),
         }
         return details
+
+    async def on_config(self, config: DecisionConfig) -> None:
+        """Take another config, between two inputs: each decision goes by one of them alone."""
+        self._config = config
+        if self._core is not None:
+            await self._send(self._core.on_config(config))
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -229,7 +239,10 @@ class DecisionLoop:
     def _on_entry(self, entry: Entry, context: ServiceContext) -> list[StrategyOutput]:
         try:
             if entry.stream == self._streams.frames:
-                return self._on_frames(unpack_frames(entry.payload), context)
+                outputs = self._on_frames(unpack_frames(entry.payload), context)
+                now_ns = time.time_ns()
+                self._latency.add(FRAME_TO_DECISION, now_ns - entry.ts_ms * 1_000_000, now_ns)
+                return outputs
             if entry.stream == self._streams.news:
                 return self._on_news(_NEWS_CODEC.decode(entry.payload))
         except (msgspec.DecodeError, ValueError) as error:
