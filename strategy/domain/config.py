@@ -5,12 +5,21 @@ bps = 1/10,000 of mid; percentages are in percent (0.25 means 0.25 %), never fra
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from market.domain.config import MarketConfig
-from strategy.domain.config_regime import ScorerSettings
+from strategy.domain.config_plan import PlanSettings
+from strategy.domain.config_risk import RiskConfig
+
+__all__ = [
+    "DecisionConfig",
+    "RiskConfig",
+    "ScoreWeights",
+    "StrategyConfig",
+    "SymbolDecision",
+]
 
 
 class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -44,7 +53,7 @@ class ScoreWeights(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     ] = 0.0
 
 
-class StrategyConfig(ScorerSettings, frozen=True, kw_only=True, rename="camel"):
+class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
     """Thresholds of regime, score, gate, state machine and trade plan."""
 
     # score and signal (pipeline §3)
@@ -132,116 +141,23 @@ class StrategyConfig(ScorerSettings, frozen=True, kw_only=True, rename="camel"):
     close_on_opposite: Annotated[
         bool, Meta(description="Close a position at market on an armed opposite score.")
     ] = False
-
-    # trade plan (pipeline §6)
-    plan: Literal["scalp"] = "scalp"
-    max_reprices: Annotated[
-        int, Meta(description="How often a pending entry follows the touch.", ge=0, le=100)
-    ] = 3
-    entry_ticks_inside: Annotated[
-        int, Meta(description="Ticks inside the touch a maker entry is put.", ge=0, le=1)
-    ] = 0
-    stop_vol_x: Annotated[
-        float, Meta(description="Stop distance in rv60s * sqrt(horizon).", gt=0, le=50)
-    ] = 2.5
-    stop_cost_x: Annotated[
-        float, Meta(description="Least stop distance in round-trip costs.", ge=1, le=50)
-    ] = 3.0
-    tp1_cost_x: Annotated[
-        float, Meta(description="Least distance of TP1 in round-trip costs.", ge=1, le=50)
-    ] = 1.5
-    tp1_margin_bps: Annotated[
-        float, Meta(description="TP1 beyond break-even with a taker exit, bps.", ge=0, le=100)
-    ] = 2.0
-    tp1_fraction: Annotated[
-        float, Meta(description="Share of the position TP1 takes.", ge=0, le=1)
-    ] = 0.4
-    tp2_r: Annotated[
-        float, Meta(description="Distance of TP2 in stop distances (R).", gt=0, le=20)
-    ] = 1.2
-    tp2_fraction: Annotated[
-        float, Meta(description="Share of the position TP2 takes.", ge=0, le=1)
-    ] = 0.4
-    trail_r: Annotated[
-        float, Meta(description="Trailing distance in stop distances (R).", gt=0, le=10)
-    ] = 0.5
-    time_stop_s: Annotated[
-        int, Meta(description="Close if TP1 is not reached by then, s.", ge=1, le=86_400)
-    ] = 180
-    stop_trigger_by: Annotated[
-        Literal["MarkPrice", "LastPrice", "IndexPrice"],
-        Meta(description="Price that triggers the stop."),
-    ] = "MarkPrice"
+    reverse_on_opposite: Annotated[
+        bool, Meta(description="After such a close enter the other side without a cooldown.")
+    ] = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work together; the text names both fields."""
+        reasons = []
         if self.watch_score > self.entry_score:
-            raise ValueError(
-                f"watchScore {self.watch_score} is above entryScore {self.entry_score}"
-            )
+            reasons.append(f"watchScore {self.watch_score} is above entryScore {self.entry_score}")
         if self.tp1_fraction + self.tp2_fraction > 1.0:
-            raise ValueError("tp1Fraction and tp2Fraction add up to more than 1")
-
-
-class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Limits of pipeline §5 and the fees; strategy sizes with them, execution enforces them."""
-
-    maker_fee_bps: Annotated[
-        float, Meta(description="Maker fee in SIM and REPLAY, bps of notional.", ge=-5, le=100)
-    ] = 2.0
-    taker_fee_bps: Annotated[
-        float, Meta(description="Taker fee in SIM and REPLAY, bps of notional.", ge=0, le=100)
-    ] = 5.5
-    risk_per_trade_pct: Annotated[
-        float, Meta(description="Equity lost if the stop is hit, percent.", gt=0, le=5)
-    ] = 0.25
-    max_notional_usd: Annotated[
-        float, Meta(description="Largest position of one symbol, USD.", gt=0)
-    ] = 10_000.0
-    leverage: Annotated[
-        float, Meta(description="Leverage asked of the venue and the cap of sizing.", ge=1, le=100)
-    ] = 5.0
-    max_depth_share_pct: Annotated[
-        float,
-        Meta(description="Largest share of the near side's 20 levels, percent.", gt=0, le=100),
-    ] = 10.0
-    stop_slippage_bps: Annotated[
-        float, Meta(description="Slippage expected of a stop, bps.", ge=0, le=1000)
-    ] = 2.0
-    max_heat_pct: Annotated[
-        float, Meta(description="Sum of open risk to stop over equity, percent.", gt=0, le=100)
-    ] = 2.0
-    max_positions: Annotated[
-        int, Meta(description="Positions and pending entries at a time.", ge=1, le=500)
-    ] = 3
-    max_trades_per_hour: Annotated[
-        int, Meta(description="Entries within an hour, account-wide.", ge=1, le=100_000)
-    ] = 60
-    daily_loss_limit_pct: Annotated[
-        float, Meta(description="Day's loss that stops entries until UTC midnight, percent.", gt=0)
-    ] = 2.0
-    daily_loss_close_pct: Annotated[
-        float, Meta(description="Day's loss that forces all positions closed, percent.", gt=0)
-    ] = 3.0
-    loss_streak: Annotated[
-        int, Meta(description="Losing trades in a row that pause entries.", ge=1, le=1000)
-    ] = 4
-    loss_streak_pause_s: Annotated[
-        int, Meta(description="Length of that pause, s.", ge=0, le=86_400)
-    ] = 900
-    max_drawdown_pct: Annotated[
-        float, Meta(description="Fall from the equity peak that stops entries, percent.", gt=0)
-    ] = 10.0
-    funding_guard_s: Annotated[
-        int, Meta(description="No entry this close before paying funding, s.", ge=0, le=28_800)
-    ] = 60
-
-    def __post_init__(self) -> None:
-        """Refuse limits that contradict each other; the text names both fields."""
-        if self.daily_loss_close_pct < self.daily_loss_limit_pct:
-            raise ValueError("dailyLossClosePct is below dailyLossLimitPct")
-        if self.risk_per_trade_pct > self.max_heat_pct:
-            raise ValueError("riskPerTradePct is above maxHeatPct: no trade would ever fit")
+            reasons.append("tp1Fraction and tp2Fraction add up to more than 1")
+        if self.reverse_on_opposite and not self.close_on_opposite:
+            reasons.append(
+                "reverseOnOpposite needs closeOnOpposite: a reversal begins with a close"
+            )
+        if reasons:
+            raise ValueError("; ".join(reasons))
 
 
 class SymbolDecision(Struct, frozen=True, kw_only=True):
