@@ -10,25 +10,25 @@ from typing import Any
 from redis.asyncio import Redis
 
 from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
-from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.profile import execution_settings_of
 from execution.domain.sim_book import SimBooks
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.services.latency import LatencyWatch
 from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
-from execution.services.simulated_account import SimulatedAccount, Sinks
+from execution.services.simulated_account import CONFIG_INVALID, SimulatedAccount, Sinks
 from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams
-from failover.adapters.bus import connect_bus
+from failover.adapters.heartbeats import read_heartbeats
 from failover.adapters.jsonl import TornTail
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
 from failover.domain.days import utc_day
-from failover.services.config_reader import load_config
+from failover.services.config_follower import ConfigFollower
 from failover.services.host import ServiceContext
+from failover.wiring import follow_config
 from market.domain.events import ChunkBuilder
 from market.domain.instruments import Instrument
-from strategy.domain.config import RiskConfig
 
 logger = logging.getLogger(__name__)
 
@@ -56,25 +56,14 @@ def refuse_other_modes(mode: str) -> None:
         raise UnsupportedMode(f"EXECUTION_MODE={mode}: {_LATER.get(mode, 'unknown mode')}")
 
 
-def load_execution_config(name: str) -> tuple[ExecutionConfig, RiskConfig]:
-    """Execution's part of a trading config (see `failover.services.config_reader.load_config`).
-
-    Raises: BadConfigDocument with every error.
-    """
-    settings = execution_settings_of(load_config(name))
-    return settings.config, settings.limits
-
-
 async def start_execution(
-    context: ServiceContext, settings: Any, config: ExecutionConfig, limits: RiskConfig
+    context: ServiceContext, bus: Redis, settings: Any, follower: ConfigFollower
 ) -> None:
     """Recover the account, then trade it inside its host."""
-    client = connect_bus(settings.REDIS_URL)
-    context.on_drain(client.aclose)
     streams = Streams.with_prefix(settings.BUS_PREFIX)
     if await context.prepare(compile_kernel) is None:
         return  # asked to stop meanwhile
-    table = await _wait_for_symbols(context, client, streams.symbols)
+    table = await _wait_for_symbols(context, bus, streams.symbols)
     if not table:
         return
     data = settings.DATA_DIR
@@ -87,13 +76,16 @@ async def start_execution(
     trade_log = TradeLog(data / "trades_log")
     quality_log = QualityLog(data / "execution" / "quality")
     projection = Projection(data / "orders")
-    events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
-    records = StreamWriter(client, streams.records, _RECORDS_MAXLEN, run_id=run_id)
+    events = StreamWriter(bus, streams.events, _EVENTS_MAXLEN, run_id=run_id)
+    records = StreamWriter(bus, streams.records, _RECORDS_MAXLEN, run_id=run_id)
     # The name of a new account goes into its execution ids: unique also beside an older account's rows.
+    trading = execution_settings_of(follower.config.document)
     venue_id = f"SIM{time.time_ns() // 1_000_000_000:x}".upper()
     account = SimulatedAccount(
-        core=ExecutionCore(instruments, config, "SIM", run_id, limits),
-        venue=SimulatedExchange(instruments, config, venue_id),
+        core=ExecutionCore(
+            instruments, trading.config, "SIM", run_id, trading.limits, trading.symbols, trading.version
+        ),
+        venue=SimulatedExchange(instruments, trading.config, venue_id),
         symbols=tuple(instrument.symbol for instrument in table),
         sinks=Sinks(
             commits=commits,
@@ -113,7 +105,7 @@ async def start_execution(
     service = SimulationService(
         context=context,
         account=account,
-        reader=_reader(client, streams, account),
+        reader=_reader(bus, streams, account),
         streams=streams,
         commits=commits,
         process=process,
@@ -126,9 +118,21 @@ async def start_execution(
     ):  # fmt: skip
         context.on_drain(_quietly(close))
     context.spawn(_stop_with_host(context, service.reader), name="stop")
+    if follower.config.is_invalid:
+        account.refuse_entries(CONFIG_INVALID, follower.config.problem, time.time_ns())
+    follow_config(
+        context, bus, settings, follower, lambda config: account.on_config(config, time.time_ns())
+    )
     context.spawn(service.run(), name="consume")
     context.spawn(service.tick(), name="tick")
     context.spawn(service.keep_checkpoints(), name="checkpoint")
+    watch = LatencyWatch(
+        account.meter,
+        lambda: read_heartbeats(bus, settings.BUS_PREFIX, ("market", "strategy")),
+        lambda: account.core.config.latency,
+        account.say_latency,
+    )
+    context.spawn(watch.run(context), name="latency")
 
 
 def _quietly(close: Any) -> Any:

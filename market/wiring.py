@@ -8,15 +8,17 @@ import random
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from failover.adapters.bus import connect_bus
+from redis.asyncio import Redis
+
 from failover.adapters.files import write_atomically
 from failover.adapters.jsonl import JsonlAppender
-from failover.services.config_files import BadConfigDocument, load_named
+from failover.services.config_follower import ConfigFollower
 from failover.services.host import ServiceContext
+from failover.wiring import follow_config
 from market.adapters.bus import MarketPublisher
+from market.adapters.bybit_clock import VenueClock
 from market.adapters.bybit_public_ws import BybitPublicFeed
 from market.adapters.bybit_rest import fetch_instruments
 from market.adapters.endpoints import Endpoints, bybit_endpoints
@@ -28,28 +30,13 @@ from market.domain.kernel import MarketKernel
 from market.services.core_clock import CoreClock
 from market.services.hub import MarketHub
 from market.services.instruments import InstrumentBook
+from market.services.latency import MarketLatency, follow_clock
+from market.services.reconfigure import reconfigured
 from market.services.recorder import MarketRecorder
 from market.services.runtime import FeedMeter, MarketRuntime
 
 MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 _LOCAL_EXCHANGE_PATIENCE_S = 120.0  # run_all starts both at once, and its first start compiles
-
-
-class BadMarketConfig(ValueError):
-    """The market section must be corrected; the text says where and why."""
-
-
-def load_market_config(name: str, profiles: Path) -> MarketConfig:
-    """The `market` section of a trading config: a built-in document of `profiles`, or a JSON file.
-
-    Raises BadMarketConfig with every error of the whole document.
-    """
-    try:
-        section = load_named(name, profiles)["market"]
-    except BadConfigDocument as error:
-        raise BadMarketConfig(str(error)) from error
-    assert isinstance(section, MarketConfig)
-    return section
 
 
 def compile_kernel() -> bool:
@@ -102,15 +89,16 @@ def new_recorder_run() -> str:
 
 async def start_market(
     context: ServiceContext,
+    bus: Redis,
     settings: Any,
-    config: MarketConfig,
+    follower: ConfigFollower,
     book: InstrumentBook,
     instruments: Sequence[Instrument],
 ) -> None:
     """Set the market service going inside its host."""
     run_id = new_recorder_run()
-    client = connect_bus(settings.REDIS_URL)
-    publisher = MarketPublisher(client, settings.BUS_PREFIX, run_id)
+    config: MarketConfig = follower.config.document["market"]
+    publisher = MarketPublisher(bus, settings.BUS_PREFIX, run_id)
     recorder = MarketRecorder(
         settings.DATA_DIR / "market",
         instruments,
@@ -119,7 +107,10 @@ async def start_market(
         write_whole=write_atomically,
     )
     clock, meter = CoreClock(), FeedMeter()
-    hub = _hub(instruments, config, clock, [recorder, publisher, meter], publisher)
+    latency = MarketLatency()
+    hub = _hub(
+        instruments, config, clock, [recorder, publisher, meter, latency], [publisher, latency]
+    )
     endpoints = endpoints_of(settings)
     feed = BybitPublicFeed(
         endpoints.ws_public_linear,
@@ -138,15 +129,28 @@ async def start_market(
         clock=clock,
         meter=meter,
         evaluation_interval_ms=config.evaluation_interval_ms,
-        details=lambda: _details(run_id, feed, recorder, publisher),
+        details=lambda: _details(run_id, feed, recorder, publisher) | latency.details(),
         report=lambda details: context.report(details=details),
     )
     feed.on_off_grid = runtime.suspect_rules
-    context.on_drain(client.aclose)
+    venue_clock = VenueClock(endpoints.rest, is_local=endpoints.is_local)
+    context.on_drain(venue_clock.close)
     context.on_drain(publisher.close)
     context.on_drain(lambda: asyncio.to_thread(recorder.stop))
     recorder.start()
+    context.spawn(
+        context.unless_stopping(follow_clock(latency.offset, venue_clock.sample)), name="clock"
+    )
     context.spawn(runtime.run(context.stopping), name="market")
+    follow_config(
+        context,
+        bus,
+        settings,
+        follower,
+        lambda active: hub.reconfigure(
+            lambda kernel: reconfigured(kernel, instruments, active.document["market"])
+        ),
+    )
 
 
 def _hub(
@@ -154,7 +158,7 @@ def _hub(
     config: MarketConfig,
     clock: CoreClock,
     chunk_sinks: Sequence[Any],
-    publisher: MarketPublisher,
+    frame_sinks: Sequence[Any],
 ) -> MarketHub:
     kernel = MarketKernel(instruments, config)
     loop = asyncio.get_running_loop()
@@ -163,7 +167,7 @@ def _hub(
         kernel,
         clock=clock,
         chunk_sinks=chunk_sinks,
-        frame_sinks=[publisher],
+        frame_sinks=frame_sinks,
         # All frames that wait in the socket are parsed before the loop comes to the flush.
         on_pending=lambda: loop.call_soon(hub.flush),
     )

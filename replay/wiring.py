@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from execution.domain.config import ExecutionConfig
-from execution.wiring import load_execution_config
+from execution.domain.profile import ExecutionSettings, execution_settings_of
+from failover.services.config_reader import load_config
 from strategy.domain.config import DecisionConfig
-from strategy.wiring import load_decision_config
+from strategy.domain.profile import decision_config_of
+
+
+def load_settings(name: str) -> tuple[DecisionConfig, ExecutionSettings]:
+    """What strategy and execution run on under `name`: a document, a file, `active` or `v7`.
+
+    Raises: BadConfigDocument with every error.
+    """
+    document = load_config(name)
+    return decision_config_of(document), execution_settings_of(document)
 
 
 def load_configs(name: str) -> tuple[DecisionConfig, ExecutionConfig]:
-    """What strategy and execution would load for `name`: a built-in document or a JSON file.
-
-    Raises: BadConfig with every reason.
-    """
-    decision = load_decision_config(name)
-    execution, _ = load_execution_config(name)
-    return decision, execution
+    """`load_settings` for a run without overrides of execution by symbol."""
+    decision, execution = load_settings(name)
+    return decision, execution.config

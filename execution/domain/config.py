@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from execution.domain.quality_config import LatencyConfig, QualityConfig
 from execution.domain.sim_config import SimConfig
+from failover.domain.config_sections import ACCOUNT_WIDE, RESTART_ONLY
 
 
 class ExecutionConfig(
@@ -37,16 +38,30 @@ class ExecutionConfig(
         float, Meta(description="Largest entry, USDT; a bigger one is cut down to it.", gt=0)
     ] = 10_000.0  # phase 10: 500; sizing by risk (pipeline §5) needs room
     max_open_orders: Annotated[
-        int, Meta(description="Live orders of the account an entry may not exceed.", ge=1, le=500)
+        int,
+        Meta(
+            description="Live orders of the account an entry may not exceed.",
+            ge=1,
+            le=500,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 40
     client_order_id_prefix: Annotated[
-        str, Meta(description="Begins every clientOrderId.", pattern="^[A-Za-z0-9_]{1,10}$")
+        str,
+        Meta(
+            description="Begins every clientOrderId.",
+            pattern="^[A-Za-z0-9_]{1,10}$",
+            extra=RESTART_ONLY | ACCOUNT_WIDE,
+        ),
     ] = "AISCLP"
     panic_close_on_global_panic: Annotated[
-        bool, Meta(description="Close everything when the market-wide regime is panic.")
+        bool,
+        Meta(
+            description="Close everything when the market-wide regime is panic.", extra=ACCOUNT_WIDE
+        ),
     ] = True
     safe_mode_on_network_errors: Annotated[
-        bool, Meta(description="Network trouble switches safe mode on.")
+        bool, Meta(description="Network trouble switches safe mode on.", extra=ACCOUNT_WIDE)
     ] = True
     protect_deadline_ms: Annotated[
         int, Meta(description="A position without a stop for longer is closed, ms.", ge=100)
@@ -60,27 +75,48 @@ class ExecutionConfig(
     reprice_interval_ms: Annotated[
         int, Meta(description="Shortest time between two re-pricings of an entry, ms.", ge=0)
     ] = 200
-    maker_fee_bps: Annotated[float, Meta(description="Fee of a resting fill, bps.")] = 2.0
-    taker_fee_bps: Annotated[float, Meta(description="Fee of an aggressive fill, bps.", ge=0)] = 5.5
+    maker_fee_bps: Annotated[
+        float, Meta(description="Fee of a resting fill, bps.", extra=ACCOUNT_WIDE)
+    ] = 2.0
+    taker_fee_bps: Annotated[
+        float, Meta(description="Fee of an aggressive fill, bps.", ge=0, extra=ACCOUNT_WIDE)
+    ] = 5.5
     sim_latency_ms: Annotated[
-        int, Meta(description="Way to and way back of the simulated venue, ms each.", ge=0)
+        int,
+        Meta(
+            description="Way to and way back of the simulated venue, ms each.",
+            ge=0,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 20
     sim_balance_usdt: Annotated[
-        float, Meta(description="Wallet of a new simulated account, USDT.", gt=0)
+        float,
+        Meta(
+            description="Wallet of a new simulated account, USDT.",
+            gt=0,
+            extra=RESTART_ONLY | ACCOUNT_WIDE,
+        ),
     ] = 10_000.0
     sim_leverage: Annotated[
-        float, Meta(description="Leverage of the simulated account.", ge=1, le=125)
+        float,
+        Meta(description="Leverage of the simulated account.", ge=1, le=125, extra=ACCOUNT_WIDE),
     ] = 10.0
     sim_price_band_bps: Annotated[
-        float, Meta(description="A market order walks at most this far from last, bps.", gt=0)
+        float,
+        Meta(
+            description="A market order walks at most this far from last, bps.",
+            gt=0,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 500.0
     queue_model: Annotated[
         Literal["conservative", "proportional"],
         Meta(
             description="What advances the queue ahead of a resting order: only trades at its price"
-            " (conservative), or cancels there too, pro rata (proportional)."
+            " (conservative), or cancels there too, pro rata (proportional).",
+            extra=ACCOUNT_WIDE,
         ),
     ] = "conservative"
     quality: QualityConfig = QualityConfig()
-    latency: LatencyConfig = LatencyConfig()
-    sim: SimConfig = SimConfig()
+    latency: Annotated[LatencyConfig, Meta(extra=ACCOUNT_WIDE)] = LatencyConfig()
+    sim: Annotated[SimConfig, Meta(extra=ACCOUNT_WIDE)] = SimConfig()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput
+from execution.domain.profile import ExecutionSettings
 from execution.domain.sim_reports import Deliveries
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.venue import (
@@ -85,6 +86,15 @@ class SimulatedDesk:
 
     def on_operator(self, command: OperatorCommand, now_ns: int) -> list[ExecutionOutput]:
         return self._carry_out(self.core.on_operator(command, now_ns))
+
+    def on_config(self, settings: ExecutionSettings) -> list[ExecutionOutput]:
+        """Core and venue go by another config from the next input on."""
+        self.venue.on_config(settings.config)
+        return self._carry_out(
+            self.core.on_config(
+                settings.config, settings.limits, settings.version, settings.symbols
+            )
+        )
 
     def on_timer(self, now_ns: int, venue_time_ns: int) -> list[ExecutionOutput]:
         """Let time pass: for the venue up to `venue_time_ns` (it may lag the feed), for us to `now_ns`."""

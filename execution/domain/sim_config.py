@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from failover.domain.config_sections import RESTART_ONLY
 from strategy.domain.margin import DEFAULT_TIERS, MarginTier, tier_faults
 
 
@@ -19,7 +20,10 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     """Margin, latency beyond the common one, and order caps of the simulated venue."""
 
     seed: Annotated[
-        int, Meta(description="Seed of everything random (the latency jitter).", ge=0)
+        int,
+        Meta(
+            description="Seed of everything random (the latency jitter).", ge=0, extra=RESTART_ONLY
+        ),
     ] = 1
     latency_jitter_ms: Annotated[
         float, Meta(description="Each command is up to this much later, drawn evenly, ms.", ge=0)
@@ -31,7 +35,8 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         float, Meta(description="Way of a cancel to the venue, ms; -1: as any order.", ge=-1)
     ] = -1.0
     margin_mode: Annotated[
-        MarginMode, Meta(description="CROSS or ISOLATED, for the whole account.")
+        MarginMode,
+        Meta(description="CROSS or ISOLATED, for the whole account.", extra=RESTART_ONLY),
     ] = MarginMode.CROSS
     margin_tiers: Annotated[
         tuple[MarginTier, ...],

@@ -17,8 +17,10 @@ import msgspec
 
 from execution.domain.core import ExecutionCore
 from execution.domain.desk import COMMANDS, SimulatedDesk
+from execution.domain.latency import REASON as LATENCY_REASON
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.profile import execution_settings_of
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.ports import (
     Commit,
@@ -29,7 +31,9 @@ from execution.ports import (
     Recovered,
     RowSink,
 )
+from execution.services.latency import OrderMeter
 from failover.adapters.streams import Entry, Position
+from failover.domain.config_versions import ActiveConfig
 from failover.domain.errors import StorageError
 from market.domain.events import EventChunk
 from market.domain.frames import Frames
@@ -39,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 FEED_QUIET_NS = 100_000_000
 FEED_DEAD_NS = 6_000_000_000
+CONFIG_INVALID = "CONFIG_INVALID"
 _UNWRITABLE = "ORDER_LOG_UNWRITABLE"
 _NO_MARKET = "SYMBOL_WITHOUT_MARKET"
 News = ExecutionEvent | ExecutionSnapshot | RecordRow
@@ -75,6 +80,7 @@ class SimulatedAccount:
     _backlog: list[LogLine] = field(default_factory=list)
     _unpublished: list[News] = field(default_factory=list)
     _checkpointed: int = -1
+    meter: OrderMeter = field(default_factory=OrderMeter)
 
     def __post_init__(self) -> None:
         self.desk = SimulatedDesk(self.core, self.venue, self._journal)
@@ -160,11 +166,36 @@ class SimulatedAccount:
 
     def on_request(self, request: OrderRequest | RepriceHint, entry: Entry, now_ns: int) -> None:
         self._arrived(entry, now_ns)
-        self._publish_steps(self.desk.on_request(request, now_ns, entry.entry_id))
+        if isinstance(request, OrderRequest):
+            self.meter.request_written(entry.ts_ms)
+        outputs = self.desk.on_request(request, now_ns, entry.entry_id)
+        self.meter.request_done()
+        self._publish_steps(outputs)
 
     def on_operator(self, command: OperatorCommand, entry: Entry, now_ns: int) -> None:
         self._arrived(entry, now_ns)
         self._publish_steps(self.desk.on_operator(command, now_ns))
+
+    def on_config(self, config: ActiveConfig, now_ns: int) -> None:
+        """Go by another config from the next input on; under one that cannot be used nothing is opened."""
+        self._now_ns = now_ns
+        if config.is_invalid:
+            self.refuse_entries(CONFIG_INVALID, config.problem, now_ns)
+        self._publish_steps(self.desk.on_config(execution_settings_of(config.document)))
+
+    def refuse_entries(self, reason: str, text: str, now_ns: int) -> None:
+        """Safe mode for `reason`, until an operator (or the end of its cause) ends it."""
+        self._publish_steps(self.core.set_safe_mode(reason, text, now_ns))
+
+    def say_latency(self, text: str, now_ns: int) -> None:
+        """`text` says what is too slow: safe mode while it lasts; empty ends it."""
+        self._now_ns = now_ns
+        causes = self.core.book.safe_mode
+        if text and LATENCY_REASON not in causes:
+            logger.warning("latency_too_high", extra={"reason": text})
+            self._publish_steps(self.core.set_safe_mode(LATENCY_REASON, text, now_ns))
+        elif not text and LATENCY_REASON in causes:
+            self._publish_steps(self.core.clear_safe_mode(LATENCY_REASON, now_ns))
 
     def on_timer(self, now_ns: int) -> None:
         """Every few ms of wall clock."""
@@ -239,6 +270,7 @@ class SimulatedAccount:
             self._backlog += lines
             return False
         self._backlog.clear()
+        self.meter.journalled()
         return True
 
     def _announce(self, error: StorageError) -> None:
@@ -277,6 +309,7 @@ class SimulatedAccount:
             self.sinks.records.append(_ENCODER.encode(rows), len(rows))
             self.sinks.projection.put(rows, self.core.log_seq)
         for row in rows:
+            self.meter.row(row)
             if row["record"] == "TRADE":
                 self._keep(row, self.sinks.trade_log, row["planId"], may_be_on_disk)
             elif row["record"] == "QUALITY":

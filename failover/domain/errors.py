@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class Refused(Exception):
+    """Do not start (or go on): the one line says what is wrong and what to do about it."""
+
+
 class StorageError(Exception):
     """A file could not be written or read: degrade as your part defines, announce it, and try again later.
 

@@ -85,3 +85,9 @@ def _instrument_of(row: InstrumentRules) -> Instrument:
     rules: dict[str, Any] = {name: getattr(row, name) for name in _PLAIN}
     rules.update((name, Decimal(getattr(row, name))) for name in _DECIMALS)
     return Instrument(**rules)
+
+
+def known_names(bybit_env: str) -> frozenset[str]:
+    """Symbols whose rules were ever seen in the environment. Raises: DatabaseError."""
+    rows = InstrumentRules.objects.filter(bybit_env=bybit_env)
+    return frozenset(rows.values_list("symbol", flat=True))

@@ -6,15 +6,21 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from failover.domain.config_sections import RESTART_ONLY
+
 
 class MarketConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Thresholds of the feed, the book and the frames (pipeline §1)."""
 
     book_depth: Annotated[
-        int, Meta(description="Levels per side subscribed: 50 or 200.", ge=1, le=1000)
+        int,
+        Meta(
+            description="Levels per side subscribed: 50 or 200.", ge=1, le=1000, extra=RESTART_ONLY
+        ),
     ] = 50
     evaluation_interval_ms: Annotated[
-        int, Meta(description="Grid of boundary frames, ms.", ge=10, le=10_000)
+        int,
+        Meta(description="Grid of boundary frames, ms.", ge=10, le=10_000, extra=RESTART_ONLY),
     ] = 100
     trigger_ticks: Annotated[
         int,

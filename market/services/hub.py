@@ -208,6 +208,11 @@ class MarketHub:
         self._hand_out(frames)
         return frames
 
+    def reconfigure(self, make: Callable[[Kernel], Kernel]) -> None:
+        """Go on with the kernel that `make` gives for the present one, after what waited before."""
+        self.flush()
+        self._kernel = make(self._kernel)
+
     # --- inside
 
     def _drive(self, chunk: EventChunk) -> Frames:

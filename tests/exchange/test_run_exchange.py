@@ -36,7 +36,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 )
 def test_bad_arguments_end_with_one_line(arguments: list[str], word: str) -> None:
     with pytest.raises(CommandError) as refused:
-        call_command("run_exchange", *arguments, skip_checks=True)
+        call_command("run_exchange", *arguments)
 
     assert word in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -46,7 +46,7 @@ def test_it_is_refused_in_production(settings: Any) -> None:
     settings.ENVIRONMENT = msgspec.structs.replace(settings.ENVIRONMENT, scalper_env="production")
 
     with pytest.raises(CommandError, match="production"):
-        call_command("run_exchange", skip_checks=True)
+        call_command("run_exchange")
 
 
 @pytest.mark.parametrize("port", ["70000", "-1"])

@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from failover.domain.config import SECTIONS, load_document
+from failover.domain.config import SECTIONS, BadConfigDocument, load_document
 from strategy.domain.config import DecisionConfig, RiskConfig, StrategyConfig
-from strategy.domain.profile import BadConfig, read_decision_config
+from strategy.domain.profile import decision_config_of
 from strategy.wiring import load_decision_config
+
+PROFILES = Path(__file__).parents[2] / "strategy" / "profiles"
+
+
+def read(content: bytes) -> DecisionConfig:
+    document, errors = load_document(content)
+    if document is None:
+        raise BadConfigDocument("x", errors)
+    return decision_config_of(document)
 
 
 def test_the_default_document_is_the_defaults() -> None:
@@ -22,9 +31,7 @@ def test_the_default_document_is_the_defaults() -> None:
 
 @pytest.mark.parametrize("name", ["default", "demo"])
 def test_gate_and_simulated_venue_reckon_with_the_same_real_fees(name: str) -> None:
-    path = Path(__file__).parents[2] / "strategy" / "profiles" / f"{name}.json"
-
-    document, errors = load_document(path.read_bytes())
+    document, errors = load_document((PROFILES / f"{name}.json").read_bytes())
 
     assert errors == []
     assert document is not None
@@ -37,12 +44,26 @@ def test_the_demo_warms_up_in_a_minute() -> None:
     assert load_decision_config("demo").market.warmup_s == 60
 
 
-def test_two_documents_never_share_a_version() -> None:
-    one = read_decision_config("x", b'{"strategy": {"entryScore": 71}}')
-    other = read_decision_config("x", b'{"strategy": {"entryScore": 72}}')
+def test_the_version_names_what_a_document_says_wherever_it_came_from() -> None:
+    one = read(b'{"strategy": {"entryScore": 71}}')
+    other = read(b'{"strategy": {"entryScore": 72}}')
 
     assert one.version != other.version
-    assert one.version.startswith("x:")
+    assert read((PROFILES / "demo.json").read_bytes()) == load_decision_config("demo")
+
+
+def test_a_symbol_has_its_own_sections_with_its_fields_laid_over_the_base() -> None:
+    config = read(
+        b'{"strategy": {"entryScore": 75, "weights": {"imb5": 0.5}},'
+        b' "symbols": {"XRPUSDT": {"strategy": {"weights": {"imb20": 0.5}}, "risk": {"leverage": 2}}}}'
+    )
+
+    own = config.strategy_for("XRPUSDT")
+
+    assert (own.entry_score, own.weights.imb5, own.weights.imb20) == (75, 0.5, 0.5)
+    assert config.risk_for("XRPUSDT").leverage == 2
+    assert config.strategy_for("BTCUSDT").weights.imb20 == 0
+    assert config.risk_for("BTCUSDT") == config.risk == RiskConfig()
 
 
 @pytest.mark.parametrize(
@@ -59,19 +80,19 @@ def test_two_documents_never_share_a_version() -> None:
     ],
 )
 def test_a_wrong_document_is_refused_with_the_place(document: bytes, words: str) -> None:
-    with pytest.raises(BadConfig, match=words):
-        read_decision_config("x", document)
+    with pytest.raises(BadConfigDocument, match=words):
+        read(document)
 
 
 def test_every_error_is_told_at_once() -> None:
-    with pytest.raises(BadConfig) as refused:
-        read_decision_config("x", b'{"strategy": {"entryScore": 170}, "risk": {"leverage": 0}}')
+    with pytest.raises(BadConfigDocument) as refused:
+        read(b'{"strategy": {"entryScore": 170}, "risk": {"leverage": 0}}')
 
     assert len(refused.value.reasons) == 2
 
 
 def test_a_name_that_is_no_document_says_which_there_are() -> None:
-    with pytest.raises(BadConfig, match=r"default, demo"):
+    with pytest.raises(BadConfigDocument, match=r"default, demo"):
         load_decision_config("nope")
 
 

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from redis.asyncio import Redis
 
 from execution.domain.synthetic_instruments import UnknownSymbol, symbols_named
 from execution.exchange.build import BadMarket, exchange_of, refuse_bad_options
 from execution.exchange.server import ExchangeServer, ServerOptions
-from failover.adapters.bus import connect_bus
-from failover.adapters.heartbeats import write_heartbeat
-from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, end_process, run_service
-from failover.services.logs import configure_logging, secrets_of
+from failover.management.base import Refused, ServiceCommand
+from failover.services.host import ServiceContext
 
 _REPORT_S = 1.0
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Run the local exchange: a synthetic market, or a recording played at a speed factor."
+    service = "exchange"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", help="address to bind (EXCHANGE_HOST)")
@@ -53,50 +51,36 @@ class Command(BaseCommand):
             "--reply-delay-ms", type=float, default=20.0, help="before a subscription is answered"
         )
 
-    def handle(self, **options: Any) -> None:
+    def prepare(self, **options: Any) -> None:
         if settings.ENVIRONMENT.is_production:
-            raise CommandError(
+            raise Refused(
                 "run_exchange is a tool for demos and drills: not with SCALPER_ENV=production"
             )
-        build = _builder(options)
-        refusal: list[BadMarket] = []
-        bus = connect_bus(settings.REDIS_URL)
-        host = options["host"] or settings.ENVIRONMENT.exchange_host
-        port = settings.ENVIRONMENT.exchange_port if options["port"] is None else options["port"]
-        if not 0 <= port <= 65535:  # the socket would take it modulo 65536
-            raise CommandError(f"--port {port} is not between 0 and 65535")
-        configure_logging(
-            "exchange", level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
-        )
+        self._build = _builder(options)
+        self._host = options["host"] or settings.ENVIRONMENT.exchange_host
+        given = options["port"]
+        self._port = settings.ENVIRONMENT.exchange_port if given is None else given
+        if not 0 <= self._port <= 65535:  # the socket would take it modulo 65536
+            raise Refused(f"--port {self._port} is not between 0 and 65535")
 
-        async def beat(heartbeat: Heartbeat) -> None:
-            await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
-
-        async def start(context: ServiceContext) -> None:
-            try:
-                # everyone waits for the exchange: it compiles first where processors are few
-                server = await context.prepare(build, niceness=0)
-            except BadMarket as error:
-                refusal.append(error)
-                context.stop("refused to start")
-                return
-            if server is None:
-                return  # asked to stop meanwhile
-            try:
-                bound = await server.start(host, port)
-            except (OSError, OverflowError) as error:
-                self.stderr.write(f"run_exchange: cannot listen on {host}:{port}: {error}")
-                raise
-            context.on_drain(server.close)
-            self.stdout.write(f"local exchange on http://{host}:{bound}")
-            self.stdout.flush()
-            context.spawn(server.run(context.stopping), name="market")
-            context.spawn(_report(context, server), name="report")
-
-        code = run_service("exchange", start, heartbeat=beat)
-        if refusal:
-            raise CommandError(str(refusal[0]))
-        end_process(code)
+    async def start(self, context: ServiceContext, bus: Redis, **options: Any) -> None:
+        try:
+            # everyone waits for the exchange: it compiles first where processors are few
+            server = await context.prepare(self._build, niceness=0)
+        except BadMarket as error:
+            raise Refused(str(error)) from error
+        if server is None:
+            return  # asked to stop meanwhile
+        try:
+            bound = await server.start(self._host, self._port)
+        except (OSError, OverflowError) as error:
+            text = f"run_exchange: cannot listen on {self._host}:{self._port}: {error}"
+            raise Refused(text) from error
+        context.on_drain(server.close)
+        self.stdout.write(f"local exchange on http://{self._host}:{bound}")
+        self.stdout.flush()
+        context.spawn(server.run(context.stopping), name="market")
+        context.spawn(_report(context, server), name="report")
 
 
 def _builder(options: dict[str, Any]) -> Callable[[], ExchangeServer]:
@@ -112,7 +96,7 @@ def _builder(options: dict[str, Any]) -> Callable[[], ExchangeServer]:
         refuse_bad_options(**chosen)
         symbols = symbols_named(options["symbols"]) if options["play"] is None else ()
     except (BadMarket, UnknownSymbol) as error:
-        raise CommandError(str(error)) from error
+        raise Refused(str(error)) from error
 
     def build() -> ExchangeServer:
         server = exchange_of(symbols=symbols, **chosen)

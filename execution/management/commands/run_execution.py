@@ -7,50 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.asyncio import Redis
 
-from execution.wiring import (
-    UnsupportedMode,
-    load_execution_config,
-    refuse_other_modes,
-    start_execution,
-)
-from failover.adapters.bus import connect_bus
-from failover.adapters.heartbeats import write_heartbeat
-from failover.domain.heartbeat import Heartbeat
-from failover.services.host import ServiceContext, end_process, run_service
-from failover.services.logs import configure_logging, secrets_of
-from strategy.domain.profile import BadConfig
+from execution.wiring import UnsupportedMode, refuse_other_modes, start_execution
+from failover.management.base import ConfiguredServiceCommand, Refused
+from failover.services.config_follower import ConfigFollower
+from failover.services.host import ServiceContext
 
 
-class Command(BaseCommand):
+class Command(ConfiguredServiceCommand):
     help = "Carry out what the strategy asks for, and manage every trade until it is flat."
+    service = "execution"
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--config",
-            default=settings.ENVIRONMENT.trading_config,
-            help="built-in document (default, demo) or a JSON file",
-        )
-
-    def handle(self, *, config: str, **_: Any) -> None:
-        environment = settings.ENVIRONMENT
+    def prepare(self, **options: Any) -> None:
         try:
-            refuse_other_modes(environment.execution_mode)
-            execution, limits = load_execution_config(config)
-        except (UnsupportedMode, BadConfig) as error:
-            raise CommandError(str(error)) from error
-        configure_logging("execution", level=environment.log_level, secrets=secrets_of(settings))
+            refuse_other_modes(settings.ENVIRONMENT.execution_mode)
+        except UnsupportedMode as error:
+            raise Refused(str(error)) from error
+
+    async def start_on(
+        self, follower: ConfigFollower, context: ServiceContext, bus: Redis, **options: Any
+    ) -> None:
         _keep_errors(settings.DATA_DIR / "logs" / "execution-error.log")
-        bus = connect_bus(settings.REDIS_URL)
-
-        async def start(context: ServiceContext) -> None:
-            await start_execution(context, settings, execution, limits)
-
-        async def beat(heartbeat: Heartbeat) -> None:
-            await write_heartbeat(bus, settings.BUS_PREFIX, heartbeat)
-
-        end_process(run_service("execution", start, heartbeat=beat))
+        await start_execution(context, bus, settings, follower)
 
 
 def _keep_errors(path: Path) -> None:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from failover.domain.config import BadConfigDocument
 from replay.adapters import open_market_data
 from replay.adapters.run_files import OutputFolderInUse, RunFiles
 from replay.adapters.run_rows import save_run
@@ -24,7 +25,6 @@ from replay.domain.recordings import BadRecording, MarketData
 from replay.services.report_text import report_lines
 from replay.services.run import ReplayOptions, ReplayResult, run_replay
 from replay.wiring import load_configs
-from strategy.domain.profile import BadConfig
 
 _STOPPED = 130  # as a shell reports a process that Ctrl-C ended
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError("; ".join(f"{p.variable}: {p.reason}" for p in problems))
         try:
             result = self._replay(options)
-        except (BadRecording, BadConfig, OutputFolderInUse) as error:
+        except (BadRecording, BadConfigDocument, OutputFolderInUse) as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from None

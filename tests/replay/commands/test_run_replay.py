@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from execution.domain.synthetic_instruments import synthetic_instruments
+from failover.services.config_reader import load_config
 from market.domain.events import EventChunk
 from market.domain.raw_events import RawEventEncoder
 from replay.models import ReplayRun
@@ -69,7 +70,8 @@ def test_the_report_names_trades_costs_counts_and_assumptions(
     text = "\n".join(lines)
     for words in (
         "our own recording", "ETHUSDT, AI16ZUSDT, 2025-11-18T00:00:00", "exit", "gross", "fees", "net",
-        "equity", "messages", "frames", "signals", "orders", "fills", "assumed: config eager:",
+        "equity", "messages", "frames", "signals", "orders", "fills",
+        f"assumed: config {load_config(str(profile)).version}",
         "2 bps maker / 5.5 bps taker", "order latency 20 ms", "conservative queue", "tick 0.01",
         "data faults: none",
     ):  # fmt: skip
@@ -134,7 +136,7 @@ def test_a_run_is_kept_as_a_row(recording: Path, profile: Path) -> None:
 
     row = ReplayRun.objects.get()
     assert lines[-1] == f"digest: {row.digest}"
-    assert row.config_version.startswith("eager:")
+    assert row.config_version == load_config(str(profile)).version
     assert row.messages == row.report["counts"]["messages"] > 0
     assert row.symbols == ["ETHUSDT", "AI16ZUSDT"]
 
