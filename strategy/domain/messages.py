@@ -60,8 +60,11 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", rena
 
 
 class TakeProfitLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`distance_bps` from the average entry makes it follow that; None: the price stands."""
+
     price_ticks: int
     qty_lots: int
+    distance_bps: float | None = None
 
 
 class DcaLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -82,11 +85,15 @@ class EntryPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     time_in_force: str
     timeout_ms: int
     max_reprices: int
+    max_chase_bps: float | None = None  # farthest a re-pricing moves from `price_ticks`
 
 
 class StopPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """With `distance_bps` the stop lies so far behind the average entry until it first tightens."""
+
     price_ticks: int
     trigger_by: str = "MarkPrice"
+    distance_bps: float | None = None
 
 
 class TradePlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -185,6 +192,7 @@ class ScoreUpdate(_Message, frozen=True, kw_only=True):
     cost_parts: dict[str, float] = {}  # fees, spread, slippage, adverseMarkout: bps, sum = cost_bps
     scorer: str = ""
     config_version: str = ""
+    armed_frames: int = 0  # boundary frames in a row on which the entry score was reached
 
 
 class RiskFlags(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -278,6 +286,16 @@ class QualityView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     penalties: dict[str, float] = {}  # part of the score each figure takes, 0..1
 
 
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a symbol's position and live orders come to at their worst, USDT (see `risk.Exposure`)."""
+
+    symbol: str
+    side: Side
+    notional: float
+    risk: float
+    margin: float
+
+
 class ExecutionSnapshot(_Message, frozen=True, kw_only=True):
     """All that execution holds, sent once a second and at start.
 
@@ -299,6 +317,9 @@ class ExecutionSnapshot(_Message, frozen=True, kw_only=True):
     trading_enabled: bool
     losses_in_row: int = 0
     trades_this_hour: int = 0
+    paused_until_ns: int = 0  # end of a loss-streak pause
+    day_open_equity: float | None = None  # equity at the last UTC midnight
+    exposures: tuple[ExposureView, ...] = ()
     quality: dict[str, QualityView] = {}  # symbols whose orders were judged
 
 
