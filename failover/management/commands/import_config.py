@@ -1,0 +1,64 @@
+"""`manage.py import_config FILE`: a JSON document becomes a new version of the trading config."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from failover.domain.config import BadConfigDocument
+from failover.models import AuditSource
+from failover.services.audit import Actor
+from failover.services.config_store import NotActivated, activate, save_version
+
+REFUSED, NOT_ACTIVATED = 2, 3
+
+
+class Command(BaseCommand):
+    help = (
+        "Write a JSON document as a new version of the trading config. Exit code 2: the document is "
+        "refused, nothing is written; 3: it is written and could not be activated."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", metavar="FILE", help="a JSON document; - reads standard input")
+        parser.add_argument("--activate", action="store_true", help="make it the active version")
+        parser.add_argument("--note", default="", help="why; kept with the version")
+
+    def handle(self, **options: Any) -> None:
+        actor = Actor(name=_user(), source=AuditSource.CLI)
+        try:
+            version = save_version(_read(options["file"]), actor=actor, note=options["note"])
+        except BadConfigDocument as bad:
+            lines = "\n".join(f"  {reason}" for reason in bad.reasons)
+            text = f"{options['file']} is refused, nothing is written:\n{lines}"
+            raise CommandError(text, returncode=REFUSED) from None
+        self.stdout.write(f"version {version.pk} ({version.content}) is written")
+        if options["activate"]:
+            self._activate(version.pk, actor, options["note"])
+
+    def _activate(self, number: int, actor: Actor, note: str) -> None:
+        try:
+            activate(number, actor=actor, reason=note)
+        except NotActivated as error:
+            raise CommandError(str(error), returncode=NOT_ACTIVATED) from None
+        self.stdout.write(f"version {number} is active")
+
+
+def _read(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror}: name a JSON file") from None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "command line"
