@@ -23,24 +23,30 @@ class PeerMissing(RuntimeError):
     """The peer cannot run here; the text says why. Report our figure without a ratio."""
 
 
-def peer_python() -> Path:
-    """Interpreter of the peer's venv, made on first use from hashed requirements."""
-    python = VENV / "bin" / "python"
-    if (VENV / "ready").exists():
+def peer_python(
+    name: str = "hftbacktest",
+    venv: Path = VENV,
+    requirements: Path = REQUIREMENTS,
+    interpreter: str = sys.executable,
+) -> Path:
+    """Interpreter of the peer's venv, made on first use by `interpreter` from hashed requirements."""
+    python = venv / "bin" / "python"
+    if (venv / "ready").exists():
         return python
-    pip = [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(REQUIREMENTS)]
-    for command in ([sys.executable, "-m", "venv", "--clear", str(VENV)], pip):
+    pip = [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(requirements)]
+    for command in ([interpreter, "-m", "venv", "--clear", str(venv)], pip):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            raise PeerMissing(f"no venv for hftbacktest: {' '.join(last)}")
-    (VENV / "ready").touch()
+            raise PeerMissing(f"no venv for {name}: {' '.join(last)}")
+    (venv / "ready").touch()
     return python
 
 
 class Peer:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], name: str = "hftbacktest") -> None:
         self._process = process
+        self._name = name
         self.version: str = self._answer()["version"]
 
     def run(self) -> dict[str, Any]:
@@ -54,7 +60,7 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise PeerMissing(f"hftbacktest ended with code {self._process.wait()}")
+            raise PeerMissing(f"{self._name} ended with code {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -62,20 +68,27 @@ class Peer:
 @contextmanager
 def running_peer(stream: EventChunk, folder: Path) -> Iterator[Peer]:
     """hftbacktest with the stream loaded. Raises PeerMissing."""
+    with peer_process("hftbacktest", peer_python(), stream, folder) as peer:
+        yield peer
+
+
+@contextmanager
+def peer_process(name: str, python: Path, stream: EventChunk, folder: Path) -> Iterator[Peer]:
+    """`<name>_peer.py` under `python`, with the stream loaded. Raises PeerMissing."""
     path = folder / "stream.npz"
     np.savez(
         path, kind=stream.kind, core_ts=stream.core_ts_ns, offset=stream.level_offset,
         side=stream.side, tick=stream.tick, lot=stream.lot,
     )  # fmt: skip
-    script = Path(__file__).with_name("hftbacktest_peer.py")
+    script = Path(__file__).with_name(f"{name}_peer.py")
     process = subprocess.Popen(
-        [str(peer_python()), str(script), str(path)],
+        [str(python), str(script), str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        yield Peer(process)
+        yield Peer(process, name)
     finally:
         if process.stdin is not None:
             process.stdin.close()
