@@ -229,6 +229,8 @@ def _activate(version: ConfigVersion, actor: Actor, reason: str, action: str) ->
                 actor, action, f"v{version.pk}", reason=reason,
                 before=f"v{latest.version_id}" if latest else None, after=f"v{version.pk}",
             )  # fmt: skip
+            for listener in _listeners.values():
+                transaction.on_commit(partial(listener, _stored(activation)))
     except IntegrityError as error:
         raise NotActivated("another activation came first: look at it, then try again") from error
     return activation
@@ -244,9 +246,6 @@ def _insert_activation(
         activated_by=actor.name[:150],
         reason=reason,
     )
-    stored = _stored(activation)
-    for listener in _listeners.values():
-        transaction.on_commit(partial(listener, stored))
     return activation
 
 

@@ -1,32 +1,49 @@
-"""What the dashboard shows of the trading config: limits to measure against, and which document it is."""
+"""The thresholds that the pages measure against: those of the config the strategy says it decides with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 
+import msgspec
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections
 
-from failover.services.config_files import load_configured
-
-
-@dataclass(frozen=True, slots=True)
-class ShownConfig:
-    """`profile` is the name or path of the document, `version` the name of its content."""
-
-    profile: str
-    version: str
-    max_heat_pct: float
-    entry_score: float
+from failover.domain.config import BadConfigDocument, ConfigDocument
+from failover.domain.config_versions import built_in_defaults
+from failover.services.config_reader import ACTIVE, load_config
+from monitoring.domain.limits import shown_limits
+from monitoring.domain.view import LimitsSeen
 
 
-@lru_cache(maxsize=1)
-def shown_config() -> ShownConfig:
-    """Read once, as the trading services do at their start. Raises: BadConfigDocument."""
-    document = load_configured(settings)
-    return ShownConfig(
-        profile=settings.ENVIRONMENT.trading_config,
-        version=document.version,
-        max_heat_pct=document["risk"].max_heat_pct,
-        entry_score=document["strategy"].entry_score,
-    )
+def limits_in_force(version: str) -> LimitsSeen | None:
+    """The thresholds of the document whose content is named `version`; None when it is not at hand.
+
+    A service may run on a document of its own (`--config`): better no figure than that of another config.
+    """
+    for name in (ACTIVE, settings.ENVIRONMENT.trading_config, "default"):
+        document = _document(name)
+        if document is not None and version.endswith(document.version):
+            return _limits(document)
+    defaults = built_in_defaults()
+    return _limits(defaults) if version.endswith(defaults.version) else None
+
+
+def _document(name: str) -> ConfigDocument | None:
+    try:
+        return load_config(name)
+    except (BadConfigDocument, DatabaseError, OSError):
+        return None  # its own service says what is wrong with it
+    finally:
+        close_old_connections()
+
+
+def _limits(document: ConfigDocument) -> LimitsSeen:
+    symbols = {
+        symbol: shown_limits(_as_json({**document.sections, **own}))
+        for symbol, own in document.symbols.items()
+    }
+    return LimitsSeen(shown_limits(_as_json(document.sections)), symbols)
+
+
+def _as_json(sections: dict[str, msgspec.Struct]) -> dict[str, dict[str, object]]:
+    content: dict[str, dict[str, object]] = msgspec.to_builtins(sections)
+    return content

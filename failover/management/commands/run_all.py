@@ -10,9 +10,11 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
+from failover.domain.config_versions import use_stored
 from failover.domain.supervision import ServiceSpec, SupervisionPlan
 from failover.management.base import ProvenCommand
 from failover.services.admin_user import BadPasswordHash, ensure_admin
+from failover.services.config_store import ensure_first_version
 from failover.services.run_lock import AlreadyRunning, PortTaken, require_free_port, sole_run
 from failover.services.supervision import ReadyWatch, supervise
 from failover.services.valkey import ValkeyFailed, guarded, make_private_folder, valkey_command
@@ -99,7 +101,16 @@ class Command(ProvenCommand):
                 f"Administrator {environment.admin_username}, password {password}\n"
                 "  (shown this once; `manage.py changepassword` sets another)"
             )
+        self._prepare_config()
         connections.close_all()
+
+    def _prepare_config(self) -> None:
+        """Before the services start, so that all of them start on the same version."""
+        name = settings.ENVIRONMENT.trading_config
+        stored = ensure_first_version(name, settings.TRADING_PROFILES_DIR)
+        self._say(f"Trading config: version {stored.number}")
+        if problem := use_stored(stored).problem:
+            self._say(problem)
 
     def _ready(self) -> None:
         environment = settings.ENVIRONMENT
