@@ -1,9 +1,9 @@
-"""Money of the simulated account, exact: whole tick-lots for trades, Decimal of 1e-8 for fees.
+"""Money of the simulated account, exact: whole tick-lots for trades, Decimal of 1e-8 for fees and funding.
 
 Each symbol keeps the signed position and `spent_tick_lots`, the sum of signed quantity times price since
 the account began. Cash is therefore never rounded by an average price:
 
-    equity = deposit - fees - sum(spent) + sum(position * mark)
+    equity = deposit - fees - funding - sum(spent) + sum(position * mark)
 
 and it balances to the last unit whatever the order of fills.
 """
@@ -30,6 +30,14 @@ class SimPosition(msgspec.Struct, kw_only=True):
     entry_numerator: int = 0  # tick-lots
     entry_denominator: int = 1
     fees_usdt: Decimal = Decimal(0)
+    funding_usdt: Decimal = Decimal(0)  # paid so far, less received
+    margin_eaten_usdt: Decimal = Decimal(
+        0
+    )  # isolated: what funding took from this position's margin
+
+    @property
+    def paid_usdt(self) -> Decimal:
+        return self.fees_usdt + self.funding_usdt
 
     @property
     def entry_cost(self) -> Fraction:
@@ -38,6 +46,11 @@ class SimPosition(msgspec.Struct, kw_only=True):
     @property
     def average_entry_ticks(self) -> float:
         return float(self.entry_cost / self.lots) if self.lots else 0.0
+
+
+def decimal_of(value: Fraction) -> Decimal:
+    """To 28 digits: for figures that are shown or compared, not for the books."""
+    return Decimal(value.numerator) / Decimal(value.denominator)
 
 
 def tick_lot_usdt(instrument: Instrument) -> Decimal:
@@ -77,6 +90,8 @@ class SimLedger(msgspec.Struct, kw_only=True):
         position.spent_tick_lots += signed * price_ticks
         position.entry_numerator, position.entry_denominator = cost.numerator, cost.denominator
         position.fees_usdt += fee
+        if not position.lots:
+            position.margin_eaten_usdt = Decimal(0)
 
     def equity_usdt(
         self, instruments: Mapping[str, Instrument], mark_usdt: Mapping[str, Decimal]
@@ -85,7 +100,16 @@ class SimLedger(msgspec.Struct, kw_only=True):
         equity = self.deposit_usdt
         for symbol, position in self.positions.items():
             instrument = instruments[symbol]
-            equity -= position.fees_usdt + position.spent_tick_lots * tick_lot_usdt(instrument)
+            equity -= position.paid_usdt + position.spent_tick_lots * tick_lot_usdt(instrument)
             if position.lots:
                 equity += instrument.lots_to_qty(position.lots) * mark_usdt[symbol]
         return equity
+
+    def wallet_usdt(self, instruments: Mapping[str, Instrument]) -> Decimal:
+        """What would be left if every open position were closed at its average entry, free of cost."""
+        wallet = Fraction(self.deposit_usdt)
+        for symbol, position in self.positions.items():
+            unit = Fraction(tick_lot_usdt(instruments[symbol]))
+            wallet += (position.entry_cost - position.spent_tick_lots) * unit
+            wallet -= Fraction(position.paid_usdt)
+        return decimal_of(wallet)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from execution.domain.sim_book import (
+from execution.domain.sim_book import SimBooks
+from execution.domain.sim_kernel import (
     BUY_TICK,
     EVERY_BOOK,
     FAR,
+    FOLLOW,
+    FUNDING,
     INDEX_1E9,
     INDEX_FALL,
     INDEX_RISE,
@@ -18,48 +21,64 @@ from execution.domain.sim_book import (
     MARK_1E9,
     MARK_FALL,
     MARK_RISE,
+    NEXT_FUNDING_MS,
+    R_AHEAD,
+    R_SHOWN,
+    R_TRADED,
+    RATE_1E9,
     SELL_TICK,
-    SimBooks,
-)  # fmt: skip
+)
 from execution.domain.sim_orders import SimOrder
 from execution.domain.venue import OrderSide, TriggerBy
 from market.domain.events import ASK, BID
 from market.domain.instruments import Instrument
 
+_FAR = int(FAR)
+_KNOWN = {MARK_RISE: MARK_1E9, INDEX_RISE: INDEX_1E9}
+
 
 class SimMarket:
     """Books of the run's symbols, and the prices orders are measured against."""
 
-    def __init__(self, instruments: Sequence[Instrument], price_band_bps: float) -> None:
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
         self._indices = {instrument.symbol: i for i, instrument in enumerate(instruments)}
         self._tick_1e9 = {i.symbol: int(i.tick_size * 10**9) for i in instruments}
-        self._price_band_bps = price_band_bps
+        self._queued: list[SimOrder] = []  # rows of the kernel's queues, in order
         self.books = SimBooks(len(instruments))
 
     def forget_books(self) -> None:
         """Begin with empty books: columns mean other symbols now."""
-        self.books = SimBooks(len(self._instruments))
-
-    def trigger_tick(self, symbol: str, by: TriggerBy) -> int | None:
-        """The current price of a kind in ticks, rounded down; None when it is unknown."""
-        price = self.trigger_price_1e9(symbol, by)
-        return price // self._tick_1e9[symbol] if price else None
+        self.books, self._queued = SimBooks(len(self._instruments)), []
 
     def index(self, symbol: str) -> int:
         return self._indices[symbol]
 
-    def reference_tick(self, instrument: Instrument) -> int:
+    # -- prices -------------------------------------------------------------------------------------
+
+    def reference_tick(self, symbol: str) -> int:
         """Last price, or the middle of the book, or 0 when nothing is known."""
-        index = self.index(instrument.symbol)
+        index = self.index(symbol)
         if last := int(self.books.facts[index, LAST_TICK]):
             return last
         bid, ask = self.books.best(index, BID), self.books.best(index, ASK)
         return (bid + ask) // 2 if bid and ask else bid or ask or 0
 
-    def protection_tick(self, order: SimOrder) -> int:
-        reference = self.reference_tick(self._instruments[order.symbol])
-        return reference + int(reference * self._price_band_bps / 1e4) * order.side.sign
+    def protection_tick(self, symbol: str, side: OrderSide, band_bps: float) -> int:
+        """The worst price a market order may be filled at."""
+        reference = self.reference_tick(symbol)
+        return reference + int(reference * band_bps / 1e4) * side.sign
+
+    def band(self, symbol: str, band_bps: float) -> tuple[int, int] | None:
+        """(lowest sell, highest buy) that may be named, ticks, around mark; None without any price."""
+        reference = self.trigger_tick(symbol, TriggerBy.MARK) or self.reference_tick(symbol)
+        width = int(reference * band_bps / 1e4)
+        return (reference - width, reference + width) if reference else None
+
+    def trigger_tick(self, symbol: str, by: TriggerBy) -> int | None:
+        """The current price of a kind in ticks, rounded down; None when it is unknown."""
+        price = self.trigger_price_1e9(symbol, by)
+        return price // self._tick_1e9[symbol] if price else None
 
     def trigger_price_1e9(self, symbol: str, by: TriggerBy) -> int:
         """Where a recording has no mark or index price, the last price stands in; 0 = unknown."""
@@ -75,10 +94,8 @@ class SimMarket:
 
     def has_reached_trigger(self, order: SimOrder) -> bool:
         """Whether the price that triggers `order` stands at or beyond its trigger."""
-        price, trigger = (
-            self.trigger_price_1e9(order.symbol, order.trigger_by),
-            self.trigger_1e9(order),
-        )
+        price = self.trigger_price_1e9(order.symbol, order.trigger_by)
+        trigger = self.trigger_1e9(order)
         if not price:
             return False
         return price >= trigger if order.triggers_on_rise else price <= trigger
@@ -86,48 +103,100 @@ class SimMarket:
     def mark_usdt(self, symbol: str) -> Decimal:
         """Mark price, or what stands in for it."""
         price = self.trigger_price_1e9(symbol, TriggerBy.MARK)
-        instrument = self._instruments[symbol]
         if price:
             return Decimal(price).scaleb(-9)
-        return instrument.ticks_to_price(self.reference_tick(instrument))
+        return self._instruments[symbol].ticks_to_price(self.reference_tick(symbol))
 
-    def _watch_trigger(self, index: int, order: SimOrder) -> None:
-        row, facts, trigger = (
-            self.books.watch[index],
-            self.books.facts[index],
-            order.trigger_ticks or 0,
+    # -- funding ------------------------------------------------------------------------------------
+
+    def funding_rate(self, symbol: str) -> Decimal:
+        """Of the instant to come, a fraction; 0 when unknown."""
+        return Decimal(int(self.books.facts[self.index(symbol), RATE_1E9])).scaleb(-9)
+
+    def next_funding_ns(self, symbol: str) -> int:
+        """As the ticker says; 0 when unknown."""
+        return int(self.books.facts[self.index(symbol), NEXT_FUNDING_MS]) * 1_000_000
+
+    # -- what matters -------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        symbol: str,
+        orders: Sequence[SimOrder],
+        *,
+        is_waiting: bool,
+        liquidation_usdt: Decimal | None,
+        position_sign: int,
+        is_pro_rata: bool,
+    ) -> None:
+        """Tell the kernel which prices of this symbol concern us."""
+        index = self.index(symbol)
+        self.books.watch_nothing(index)
+        if not orders and not is_waiting and not position_sign:
+            return
+        row = self.books.watch[index]
+        row[EVERY_BOOK] = int(is_waiting or any(o.trigger_is_reached for o in orders))
+        row[FUNDING] = int(position_sign != 0)
+        row[FOLLOW] = int(
+            any(o.rests and (is_pro_rata or o.queue_ahead_lots is None) for o in orders)
         )
-        rise, fall, value = LAST_RISE, LAST_FALL, trigger
-        if order.trigger_by is TriggerBy.MARK:
-            # The first mark price ever seen must wake us: until then the last price stands in.
-            rise, fall, value = MARK_RISE, MARK_FALL, self.trigger_1e9(order)
-        elif order.trigger_by is TriggerBy.INDEX:
-            rise, fall, value = INDEX_RISE, INDEX_FALL, self.trigger_1e9(order)
-        known = {MARK_RISE: MARK_1E9, INDEX_RISE: INDEX_1E9}.get(rise)
-        if known is not None and not facts[known]:
-            row[rise] = 1
-            rise, fall, value = LAST_RISE, LAST_FALL, trigger
-        if order.triggers_on_rise:
+        for order in orders:
+            if order.is_waiting_for_trigger:
+                self._watch_price(
+                    symbol, order.trigger_by, self.trigger_1e9(order), rises=order.triggers_on_rise
+                )
+            elif order.side is OrderSide.BUY:
+                row[BUY_TICK] = max(row[BUY_TICK], order.price_ticks or 0)
+            else:
+                row[SELL_TICK] = min(row[SELL_TICK], order.price_ticks or _FAR)
+        if liquidation_usdt is not None:
+            rounding = ROUND_CEILING if position_sign > 0 else ROUND_FLOOR
+            price = int((liquidation_usdt.scaleb(9)).to_integral_value(rounding))
+            self._watch_price(symbol, TriggerBy.MARK, price, rises=position_sign < 0)
+
+    def _watch_price(self, symbol: str, by: TriggerBy, price_1e9: int, *, rises: bool) -> None:
+        """Wake up when the price of a kind reaches a level; ours may only be too early, never too late."""
+        index, tick_1e9 = self.index(symbol), self._tick_1e9[symbol]
+        row, facts = self.books.watch[index], self.books.facts[index]
+        rise, fall, value = LAST_RISE, LAST_FALL, 0
+        if by is not TriggerBy.LAST:
+            rise, fall = (
+                (MARK_RISE, MARK_FALL) if by is TriggerBy.MARK else (INDEX_RISE, INDEX_FALL)
+            )
+            if facts[_KNOWN[rise]]:
+                value = price_1e9
+            else:  # the first price of this kind must wake us: until then the last price stands in
+                row[rise] = 1
+                rise, fall = LAST_RISE, LAST_FALL
+        if rise == LAST_RISE:
+            value = price_1e9 // tick_1e9 if rises else -(-price_1e9 // tick_1e9)
+        value = max(min(value, _FAR), -_FAR)
+        if rises:
             row[rise] = min(row[rise], value)
         else:
             row[fall] = max(row[fall], value)
 
-    def watch(self, symbol: str, orders: Sequence[SimOrder], *, is_waiting: bool) -> None:
-        """Tell the kernel which prices of this symbol concern us."""
-        index = self.index(symbol)
-        self.books.watch_nothing(index)
-        if not orders and not is_waiting:
-            return
-        row = self.books.watch[index]
-        row[EVERY_BOOK] = int(
-            is_waiting
-            or any(o.trigger_is_reached for o in orders)
-            or any(o.rests and o.queue_ahead_lots is None for o in orders)
+    def watch_queues(self, orders: Sequence[SimOrder], pro_rata: Sequence[bool]) -> None:
+        """Hand all resting orders' queues over to the kernel."""
+        self._queued = list(orders)
+        self.books.set_rests(
+            [
+                (
+                    self.index(order.symbol),
+                    order.book_side,
+                    order.price_ticks or 0,
+                    -1 if order.queue_ahead_lots is None else order.queue_ahead_lots,
+                    order.queue_shown_lots,
+                    order.queue_traded_lots,
+                    int(is_pro_rata),
+                )
+                for order, is_pro_rata in zip(orders, pro_rata, strict=True)
+            ]
         )
-        for order in orders:
-            if order.is_waiting_for_trigger:
-                self._watch_trigger(index, order)
-            elif order.side is OrderSide.BUY:
-                row[BUY_TICK] = max(row[BUY_TICK], order.price_ticks or 0)
-            else:
-                row[SELL_TICK] = min(row[SELL_TICK], order.price_ticks or FAR)
+
+    def read_queues(self) -> None:
+        """Take back what the kernel made of the queues."""
+        for order, row in zip(self._queued, self.books.rests, strict=False):
+            ahead = int(row[R_AHEAD])
+            order.queue_ahead_lots = None if ahead < 0 else ahead
+            order.queue_shown_lots, order.queue_traded_lots = int(row[R_SHOWN]), int(row[R_TRADED])

@@ -1,8 +1,7 @@
-"""All that the simulated venue remembers, and the account it makes of it."""
+"""All that the simulated venue remembers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -10,7 +9,6 @@ import msgspec
 from execution.domain.sim_ledger import SimLedger, SimPosition
 from execution.domain.sim_orders import PendingCommand, SimOrder
 from execution.domain.venue import PlaceOrder
-from market.domain.instruments import Instrument
 
 
 class SimMemory(msgspec.Struct, kw_only=True):
@@ -25,6 +23,10 @@ class SimMemory(msgspec.Struct, kw_only=True):
     pending: list[PendingCommand] = []
     waiting: dict[str, list[PlaceOrder]] = {}  # symbol -> orders waiting for a trusted book
     used_ids: list[str] = []
+    leverage: dict[str, float] = {}  # of symbols whose leverage was set
+    funded_until_ns: dict[str, int] = {}  # of positions: funding instants up to here are settled
+    fundings: int = 0
+    liquidations: int = 0
 
 
 class StoredVenue(msgspec.Struct, kw_only=True):
@@ -38,23 +40,6 @@ class SimulatedAccount(msgspec.Struct, frozen=True, kw_only=True):
     equity_usdt: Decimal
     available_usdt: Decimal
     positions: dict[str, SimPosition]
-
-
-def account_of(
-    memory: SimMemory,
-    instruments: Mapping[str, Instrument],
-    mark_usdt: Callable[[str], Decimal],
-    leverage: float,
-) -> SimulatedAccount:
-    """Equity at mark, and what is left of it after the margin of positions and resting entries."""
-    positions = memory.ledger.positions
-    marks = {s: mark_usdt(s) for s, p in positions.items() if p.lots}
-    equity = memory.ledger.equity_usdt(instruments, marks)
-    locked = Decimal(0)
-    for symbol, mark in marks.items():
-        locked += instruments[symbol].lots_to_qty(abs(positions[symbol].lots)) * mark
-    for order in memory.orders.values():
-        if order.rests and not order.reduce_only and order.price_ticks is not None:
-            locked += instruments[order.symbol].notional(order.price_ticks, order.leaves_lots)
-    available = equity - locked / Decimal(repr(leverage))
-    return SimulatedAccount(equity_usdt=equity, available_usdt=available, positions=positions)
+    wallet_usdt: Decimal = Decimal(0)
+    initial_margin_usdt: Decimal = Decimal(0)  # of positions and resting orders
+    maintenance_margin_usdt: Decimal = Decimal(0)

@@ -1,25 +1,23 @@
-"""Orders inside the simulated venue, and its rules for accepting them."""
+"""Orders inside the simulated venue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 
 import msgspec
 
 from execution.domain.venue import (
-    AmendOrder,
-    CancelOrder,
     OrderSide,
     OrderType,
     PlaceOrder,
     TimeInForce,
     TriggerBy,
-    VenueCode,
+    VenueCommand,
     VenueOrderStatus,
 )
 from market.domain.events import ASK, BID
-from market.domain.instruments import Instrument
+
+TAKE_PROFIT, STOP_LOSS = "TakeProfit", "StopLoss"
 
 
 class SimOrder(msgspec.Struct, kw_only=True):
@@ -31,7 +29,7 @@ class SimOrder(msgspec.Struct, kw_only=True):
     side: OrderSide
     type: OrderType
     time_in_force: TimeInForce
-    qty_lots: int
+    qty_lots: int  # 0: whatever the position is when it triggers
     arrival: int  # place in the venue's order of arrival: time priority
     price_ticks: int | None
     trigger_ticks: int | None
@@ -42,9 +40,16 @@ class SimOrder(msgspec.Struct, kw_only=True):
     is_waiting_for_trigger: bool
     trigger_is_reached: bool = False  # waits for a trusted book to take from
     queue_ahead_lots: int | None = None
+    queue_shown_lots: int = -1  # what stood at its price when last seen; -1 unknown
+    queue_traded_lots: int = 0  # at its price since then
     filled_lots: int = 0
     fills: int = 0
     revision: int = 0
+    attached: str = ""  # TakeProfit or StopLoss of the whole position
+    take_profit_ticks: int | None = None
+    stop_loss_ticks: int | None = None
+    take_profit_by: TriggerBy = TriggerBy.LAST
+    stop_loss_by: TriggerBy = TriggerBy.LAST
 
     @property
     def leaves_lots(self) -> int:
@@ -74,7 +79,23 @@ class SimOrder(msgspec.Struct, kw_only=True):
             return 0
         ahead = self.queue_ahead_lots
         self.queue_ahead_lots = max(ahead - lots, 0)
+        self.queue_traded_lots += lots
         return max(lots - ahead, 0)
+
+    def join_queue(self, shown_lots: int | None) -> None:
+        """Stand behind what is shown at our price now; None where the window does not reach it."""
+        self.queue_ahead_lots = shown_lots
+        self.queue_shown_lots = -1 if shown_lots is None else shown_lots
+        self.queue_traded_lots = 0
+
+    def as_priced(self, price: int, qty: int | None = None) -> SimOrder:
+        """A copy to reckon with: at this price, resting."""
+        return msgspec.structs.replace(
+            self,
+            price_ticks=price,
+            qty_lots=self.qty_lots if qty is None else qty,
+            is_waiting_for_trigger=False,
+        )
 
     def as_command(self, price: int | None, qty: int, trigger: int | None) -> PlaceOrder:
         """This order as if it were placed anew with other figures."""
@@ -99,89 +120,38 @@ class PendingCommand(msgspec.Struct, kw_only=True):
 
     active_at_ns: int
     number: int
-    command: PlaceOrder | AmendOrder | CancelOrder
+    command: VenueCommand
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    code: int
-    reason: str
-
-
-def refusal_of(
-    command: PlaceOrder,
-    instrument: Instrument,
-    *,
-    reference_tick: int,
-    trigger_tick: int | None,
-    position_lots: int,
-    available_usdt: Decimal,
-    margin_usdt: Decimal,
-) -> Refusal | None:
-    """The first reason, in the venue's own order, not to take `command`; None accepts it.
-
-    `reference_tick` is the price its notional is measured at, `trigger_tick` the current price of the
-    kind that triggers it, `margin_usdt` what it would lock.
-    """
-    reducing = command.reduce_only or command.close_on_trigger
-    if command.qty_lots <= 0 and not (reducing and command.qty_lots == 0):
-        return Refusal(VenueCode.PARAMETER, "quantity must be above zero")
-    if (command.price_ticks is None) == (command.type is OrderType.LIMIT):
-        return Refusal(VenueCode.PARAMETER, "a limit order needs a price, any other has none")
-    if refusal := _rule_refusal(command, instrument, reference_tick, reducing):
-        return refusal
-    if refusal := _trigger_refusal(command, trigger_tick):
-        return refusal
-    if reducing and position_lots * command.side.sign >= 0 and not command.type.is_conditional:
-        return Refusal(
-            VenueCode.REDUCE_ONLY, "current position is zero or on this side: reduce-only rule"
-        )
-    if not reducing and margin_usdt > available_usdt:
-        return Refusal(VenueCode.INSUFFICIENT_BALANCE, "ab not enough for new order")
-    return None
-
-
-def _rule_refusal(
-    command: PlaceOrder, instrument: Instrument, reference_tick: int, reducing: bool
-) -> Refusal | None:
-    price = command.price_ticks if command.price_ticks is not None else reference_tick
-    if command.qty_lots == 0:
-        return None
-    reasons = instrument.refusals(
-        price,
-        command.qty_lots,
-        is_market=command.type is not OrderType.LIMIT,
-        reduce_only=reducing,
+def new_order(command: PlaceOrder, exchange_order_id: str, arrival: int) -> SimOrder:
+    """The order `command` asks for; what closes on its trigger only ever reduces."""
+    return SimOrder(
+        client_order_id=command.client_order_id,
+        exchange_order_id=exchange_order_id,
+        symbol=command.symbol,
+        side=command.side,
+        type=command.type,
+        time_in_force=command.time_in_force,
+        qty_lots=command.qty_lots,
+        arrival=arrival,
+        price_ticks=command.price_ticks,
+        trigger_ticks=command.trigger_ticks,
+        trigger_by=command.trigger_by,
+        triggers_on_rise=triggers_on_rise(command),
+        reduce_only=command.reduce_only or command.close_on_trigger,
+        close_on_trigger=command.close_on_trigger,
+        is_waiting_for_trigger=command.type.is_conditional,
+        take_profit_ticks=command.take_profit_ticks,
+        stop_loss_ticks=command.stop_loss_ticks,
+        take_profit_by=command.take_profit_by,
+        stop_loss_by=command.stop_loss_by,
     )
-    if not reasons:
-        return None
-    if reasons[0].startswith("price"):
-        return Refusal(VenueCode.PRICE_OUT_OF_RANGE, reasons[0])
-    if reasons[0].startswith("notional"):
-        return Refusal(VenueCode.BELOW_MIN_NOTIONAL, reasons[0])
-    return Refusal(VenueCode.PARAMETER, reasons[0])
-
-
-def _trigger_refusal(command: PlaceOrder, current: int | None) -> Refusal | None:
-    if not command.type.is_conditional:
-        return None
-    if command.trigger_ticks is None:
-        return Refusal(VenueCode.PARAMETER, "a conditional order needs a trigger price")
-    if current is None:
-        return None
-    if triggers_on_rise(command):
-        if current >= command.trigger_ticks:
-            return Refusal(
-                VenueCode.TRIGGER_NOT_ABOVE, "expect rising, but trigger_price <= current"
-            )
-    elif current <= command.trigger_ticks:
-        return Refusal(VenueCode.TRIGGER_NOT_BELOW, "expect falling, but trigger_price >= current")
-    return None
 
 
 def triggers_on_rise(command: PlaceOrder) -> bool:
     """A stop that buys waits above the market, one that sells below it; a take-profit the other way."""
     buys = command.side is OrderSide.BUY
-    return buys if command.type is OrderType.STOP_MARKET else not buys
+    return buys if command.type.is_stop else not buys
 
 
 def in_priority(orders: Iterable[SimOrder]) -> list[SimOrder]:

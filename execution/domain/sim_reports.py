@@ -7,16 +7,27 @@ from collections.abc import Callable
 
 import msgspec
 
-from execution.domain.sim_orders import Refusal, SimOrder
+from execution.domain.sim_orders import SimOrder
+from execution.domain.sim_rules import Refusal
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
     CommandRefused,
     OrderUpdated,
     PlaceOrder,
+    SetLeverage,
+    SetTradingStop,
+    VenueCommand,
     VenueOrderStatus,
     VenueUpdate,
 )
+
+_COMMANDS: dict[type[VenueCommand], str] = {
+    AmendOrder: "AMEND",
+    CancelOrder: "CANCEL",
+    SetTradingStop: "TRADING_STOP",
+    SetLeverage: "LEVERAGE",
+}
 
 
 class SimReports:
@@ -24,7 +35,7 @@ class SimReports:
 
     def __init__(self, latency_ns: int, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._latency_ns = latency_ns
+        self.latency_ns = latency_ns
         self._out: list[VenueUpdate] = []
 
     @property
@@ -38,7 +49,7 @@ class SimReports:
     @property
     def heard_at_ns(self) -> int:
         """When a report made now is heard."""
-        return self.now_ns + self._latency_ns
+        return self.now_ns + self.latency_ns
 
     def add(self, update: VenueUpdate) -> None:
         self._out.append(update)
@@ -60,7 +71,7 @@ class SimReports:
                 qty_lots=order.qty_lots,
                 filled_lots=order.filled_lots,
                 venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
+                deliver_at_ns=now + self.latency_ns,
                 price_ticks=order.price_ticks,
                 trigger_ticks=order.trigger_ticks,
                 triggered=order.type.is_conditional and order.rests,
@@ -80,7 +91,7 @@ class SimReports:
                 qty_lots=command.qty_lots,
                 filled_lots=0,
                 venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
+                deliver_at_ns=now + self.latency_ns,
                 price_ticks=command.price_ticks,
                 trigger_ticks=command.trigger_ticks,
                 code=refusal.code,
@@ -88,17 +99,17 @@ class SimReports:
             )
         )
 
-    def refuse(self, command: AmendOrder | CancelOrder, code: int, reason: str) -> None:
+    def refuse(self, command: VenueCommand, code: int, reason: str) -> None:
         now = self.now_ns
         self._out.append(
             CommandRefused(
                 client_order_id=command.client_order_id,
                 symbol=command.symbol,
-                command="AMEND" if isinstance(command, AmendOrder) else "CANCEL",
+                command=_COMMANDS[type(command)],
                 code=code,
                 reason=f"{code} {reason}",
                 venue_ts_ns=now,
-                deliver_at_ns=now + self._latency_ns,
+                deliver_at_ns=now + self.latency_ns,
             )
         )
 

@@ -92,10 +92,14 @@ class MarginTable:
     def max_leverage(self, value_usdt: Decimal) -> Decimal:
         return self._leverages[self._tier(value_usdt)]
 
-    @property
-    def largest_value_usdt(self) -> Decimal:
-        """No position may be worth more."""
-        return self._limits[-1]
+    def largest_value_at(self, leverage: Decimal) -> Decimal:
+        """The largest position value, USDT, that may be held at this leverage; 0 where none may."""
+        allowed = [
+            limit
+            for limit, highest in zip(self._limits, self._leverages, strict=True)
+            if leverage <= highest
+        ]
+        return allowed[-1] if allowed else Decimal(0)
 
 
 def tier_faults(tiers: Sequence[MarginTier]) -> list[str]:

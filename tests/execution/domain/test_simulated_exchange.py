@@ -445,7 +445,7 @@ def test_resting_reduce_only_orders_go_when_the_position_is_gone(venue: Venue) -
         (200_000, 10_000, VenueCode.PARAMETER),
         (5, 20_000_000, VenueCode.PRICE_OUT_OF_RANGE),
         (4, 10_000, VenueCode.BELOW_MIN_NOTIONAL),
-        (99_000, 12_000, VenueCode.INSUFFICIENT_BALANCE),
+        (99_000, 10_400, VenueCode.INSUFFICIENT_BALANCE),
     ],
 )
 def test_an_order_against_the_rules_is_rejected_with_the_venues_code(
@@ -587,7 +587,7 @@ def test_money_balances_to_the_last_unit_and_no_order_fills_more_than_its_size(s
                 update.status == "REJECTED"
             )
 
-    value = instrument.lots_to_qty(position) * exchange._market.mark_usdt("BTCUSDT")
+    value = instrument.lots_to_qty(position) * exchange._floor.market.mark_usdt("BTCUSDT")
     account = exchange.account()
     held = account.positions["BTCUSDT"].lots if "BTCUSDT" in account.positions else 0
 

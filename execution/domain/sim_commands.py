@@ -1,0 +1,214 @@
+"""Commands as they take effect at the simulated venue: accept or refuse, then hand to matching."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from execution.domain.sim_attached import SimAttached
+from execution.domain.sim_floor import SimFloor
+from execution.domain.sim_margin import SimMargins
+from execution.domain.sim_matching import SimMatching
+from execution.domain.sim_orders import SimOrder, new_order
+from execution.domain.sim_rules import Refusal, Standing, refusal_of
+from execution.domain.venue import (
+    AmendOrder,
+    CancelOrder,
+    PlaceOrder,
+    SetLeverage,
+    SetTradingStop,
+    VenueCode,
+    VenueCommand,
+    VenueOrderStatus,
+)
+
+_USED_IDS_KEPT = 512
+
+
+class SimCommands:
+    """One method per command; each tells what came of it."""
+
+    def __init__(
+        self, floor: SimFloor, margins: SimMargins, matching: SimMatching, attached: SimAttached
+    ) -> None:
+        self._floor = floor
+        self._margins = margins
+        self._matching = matching
+        self._attached = attached
+
+    def carry_out(self, command: VenueCommand) -> None:
+        if isinstance(command, PlaceOrder):
+            self.place(command)
+        elif command.symbol not in self._floor.instruments:
+            self._floor.reports.refuse(command, VenueCode.PARAMETER, "Not supported symbols")
+        elif isinstance(command, AmendOrder):
+            self._amend(command)
+        elif isinstance(command, CancelOrder):
+            self._cancel(command)
+        elif isinstance(command, SetTradingStop):
+            self._attached.command(command)
+        else:
+            self._set_leverage(command)
+
+    # -- placing ------------------------------------------------------------------------------------
+
+    def place(self, command: PlaceOrder) -> None:
+        """Take a new order, or refuse it; without a trusted book it waits for the next snapshot."""
+        floor, memory = self._floor, self._floor.memory
+        if command.symbol not in floor.instruments:
+            floor.reports.reject(command, Refusal(VenueCode.PARAMETER, "Not supported symbols"))
+            return
+        if command.client_order_id in memory.used_ids:
+            floor.reports.reject(
+                command, Refusal(VenueCode.DUPLICATE_LINK_ID, "OrderLinkedID is duplicate")
+            )
+            return
+        if not floor.market.books.is_trusted(floor.market.index(command.symbol)):
+            # Nobody knows what a matching engine held meanwhile.
+            memory.waiting.setdefault(command.symbol, []).append(command)
+            return
+        order = self._order(command)
+        if refusal := refusal_of(
+            command, floor.instruments[command.symbol], self._standing(command, order)
+        ):
+            floor.reports.reject(command, refusal)
+            return
+        self._accept(order)
+
+    def _order(self, command: PlaceOrder) -> SimOrder:
+        number = self._floor.memory.orders_made + 1
+        return new_order(command, f"{self._floor.memory.venue_id}-{number}", number)
+
+    def _accept(self, order: SimOrder) -> None:
+        floor, memory = self._floor, self._floor.memory
+        floor.next_order_number()
+        memory.used_ids = [*memory.used_ids[-_USED_IDS_KEPT:], order.client_order_id]
+        floor.reports.tell(order, VenueOrderStatus.ACKNOWLEDGED)
+        if order.is_waiting_for_trigger:
+            memory.orders[order.client_order_id] = order
+            floor.reports.tell(order, VenueOrderStatus.NEW)
+            return
+        if order.qty_lots == 0:  # all of the position
+            order.qty_lots = floor.reducible_lots(order)
+        self._matching.enter_book(order)
+
+    def _standing(
+        self, command: PlaceOrder, order: SimOrder, *, asks_trigger: bool = True
+    ) -> Standing:
+        floor, symbol = self._floor, command.symbol
+        config, market = floor.settings.of(symbol), floor.market
+        reference = command.price_ticks or command.trigger_ticks or market.reference_tick(symbol)
+        orders, position = floor.orders_of(symbol), floor.position(symbol).lots
+        waiting = sum(1 for o in orders if o.is_waiting_for_trigger and not o.attached)
+        after = position + order.side.sign * order.leaves_lots
+        return Standing(
+            reference_tick=reference,
+            band=market.band(symbol, config.sim_price_band_bps),
+            trigger_tick=market.trigger_tick(symbol, command.trigger_by) if asks_trigger else None,
+            position_lots=position,
+            available_usdt=self._margins.account().available_usdt,
+            margin_usdt=self._margins.added_usdt(command, order.as_priced(reference)),
+            value_usdt=floor.instruments[symbol].notional(reference, abs(after)),
+            largest_value_usdt=self._largest_value_usdt(symbol),
+            active_orders_left=config.sim.max_active_orders - (len(orders) - waiting),
+            conditional_orders_left=config.sim.max_conditional_orders - waiting,
+        )
+
+    def _largest_value_usdt(self, symbol: str) -> Decimal:
+        table = self._floor.settings.table(symbol)
+        return table.largest_value_at(self._margins.leverage(symbol))
+
+    # -- amending and cancelling --------------------------------------------------------------------
+
+    def _amend(self, command: AmendOrder) -> None:
+        reports, order = self._floor.reports, self._floor.memory.orders.get(command.client_order_id)
+        if order is None:
+            text = "order not exists or too late to replace"
+            reports.refuse(command, VenueCode.ORDER_NOT_FOUND, text)
+            return
+        price = order.price_ticks if command.price_ticks is None else command.price_ticks
+        qty = order.qty_lots if command.qty_lots is None else command.qty_lots
+        trigger = order.trigger_ticks if command.trigger_ticks is None else command.trigger_ticks
+        if (price, qty, trigger) == (order.price_ticks, order.qty_lots, order.trigger_ticks):
+            reports.refuse(command, VenueCode.PARAMETER, "The order remains unchanged")
+        elif qty <= order.filled_lots and not order.attached:
+            text = "new quantity not above the filled"
+            reports.refuse(command, VenueCode.QTY_NOT_ABOVE_FILLED, text)
+        elif refusal := self._amend_refusal(order, price, qty, trigger):
+            reports.refuse(command, refusal.code, refusal.reason)
+        else:
+            self._apply_amend(order, price, qty, trigger)
+
+    def _amend_refusal(
+        self, order: SimOrder, price: int | None, qty: int, trigger: int | None
+    ) -> Refusal | None:
+        wanted = order.as_command(price, qty, trigger)
+        standing = self._standing(
+            wanted, order.as_priced(price or 0, qty), asks_trigger=order.is_waiting_for_trigger
+        )
+        standing = standing.with_room_for_one()  # it is there already
+        return refusal_of(wanted, self._floor.instruments[order.symbol], standing)
+
+    def _apply_amend(
+        self, order: SimOrder, price: int | None, qty: int, trigger: int | None
+    ) -> None:
+        floor = self._floor
+        loses_queue = price != order.price_ticks or qty > order.qty_lots
+        order.price_ticks, order.qty_lots, order.trigger_ticks = price, qty, trigger
+        if order.is_waiting_for_trigger or not loses_queue:
+            floor.reports.tell(order, order.live_status)
+            return
+        order.arrival = floor.next_order_number()
+        del floor.memory.orders[order.client_order_id]
+        revision, fills = order.revision, order.fills
+        self._matching.enter_book(order)
+        if order.fills == fills and order.revision == revision:  # rested with fills from before
+            floor.reports.tell(order, order.live_status)
+
+    def _cancel(self, command: CancelOrder) -> None:
+        waiting = self._floor.memory.waiting.get(command.symbol, [])
+        for place in waiting:
+            if place.client_order_id == command.client_order_id:
+                waiting.remove(place)
+                order = self._order(place)
+                self._floor.next_order_number()
+                self._matching.end(order, "EC_PerCancelRequest", "CancelByUser")
+                return
+        live = self._floor.memory.orders.get(command.client_order_id)
+        if live is None:
+            text = "order not exists or too late to cancel"
+            self._floor.reports.refuse(command, VenueCode.ORDER_NOT_FOUND, text)
+            return
+        self._matching.end(live, "EC_PerCancelRequest", "CancelByUser")
+
+    # -- leverage -----------------------------------------------------------------------------------
+
+    def _set_leverage(self, command: SetLeverage) -> None:
+        floor, symbol = self._floor, command.symbol
+        instrument, wanted = floor.instruments[symbol], Decimal(repr(command.leverage))
+        if not instrument.min_leverage <= wanted <= instrument.max_leverage:
+            text = f"leverage {wanted} outside {instrument.min_leverage}..{instrument.max_leverage}"
+            floor.reports.refuse(command, VenueCode.PARAMETER, text)
+        elif wanted == self._margins.leverage(symbol):
+            floor.reports.refuse(command, VenueCode.LEVERAGE_UNCHANGED, "leverage not modified")
+        elif self._margins.entry_value_usdt(symbol) > floor.settings.table(symbol).largest_value_at(
+            wanted
+        ):
+            text = f"leverage {wanted} not allowed by the risk limit of the position"
+            floor.reports.refuse(command, VenueCode.LEVERAGE_ABOVE_TIER, text)
+        else:
+            self._try_leverage(command)
+
+    def _try_leverage(self, command: SetLeverage) -> None:
+        """A lower leverage locks more; what is not there cannot be locked."""
+        memory, symbol = self._floor.memory, command.symbol
+        before = memory.leverage.get(symbol)
+        memory.leverage[symbol] = command.leverage
+        if self._margins.account().available_usdt >= 0:
+            self._floor.changed.add(symbol)
+            return
+        if before is None:
+            del memory.leverage[symbol]
+        else:
+            memory.leverage[symbol] = before
+        text = "ab not enough for new leverage"
+        self._floor.reports.refuse(command, VenueCode.INSUFFICIENT_BALANCE, text)

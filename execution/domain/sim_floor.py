@@ -1,0 +1,99 @@
+"""What all parts of the simulated venue share: its memory, market, reports and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from execution.domain.config import ExecutionConfig
+from execution.domain.sim_ledger import SimLedger, SimPosition
+from execution.domain.sim_market import SimMarket
+from execution.domain.sim_memory import SimMemory
+from execution.domain.sim_orders import SimOrder
+from execution.domain.sim_reports import SimReports
+from market.domain.instruments import Instrument
+from strategy.domain.margin import MarginTable
+
+_BPS = Decimal(10_000)
+
+
+class SimSettings:
+    """The config in force; `symbols` are the full settings of those that have their own."""
+
+    def __init__(
+        self, config: ExecutionConfig, symbols: Mapping[str, ExecutionConfig] | None = None
+    ) -> None:
+        self.base = config
+        self._symbols = dict(symbols or {})
+        self._tables: dict[str, MarginTable] = {}
+
+    def of(self, symbol: str) -> ExecutionConfig:
+        return self._symbols.get(symbol, self.base)
+
+    def table(self, symbol: str) -> MarginTable:
+        if symbol not in self._tables:
+            self._tables[symbol] = MarginTable(self.of(symbol).sim.margin_tiers)
+        return self._tables[symbol]
+
+    def taker_rate(self, symbol: str) -> Decimal:
+        """Taker fee as a fraction."""
+        return Decimal(repr(self.of(symbol).taker_fee_bps)) / _BPS
+
+
+class SimFloor:
+    """Lookups over the venue's state; the parts change it, this only finds."""
+
+    def __init__(
+        self, instruments: Sequence[Instrument], settings: SimSettings, venue_id: str
+    ) -> None:
+        self.names = [instrument.symbol for instrument in instruments]
+        self.instruments = {instrument.symbol: instrument for instrument in instruments}
+        self.settings = settings
+        self.market = SimMarket(instruments)
+        deposit = Decimal(repr(settings.base.sim_balance_usdt))
+        self.memory = SimMemory(venue_id=venue_id, ledger=SimLedger(deposit_usdt=deposit))
+        self.reports = SimReports(self._latency_ns(), lambda: self.memory.now_ns)
+        self.changed: set[str] = set()  # symbols whose position or margin changed in this event
+        self.liquidated: set[str] = set()  # positions the venue took over in this event
+
+    def _latency_ns(self) -> int:
+        return self.settings.base.sim_latency_ms * 1_000_000
+
+    def use(self, settings: SimSettings) -> None:
+        """Go by other settings from the next event on."""
+        self.settings = settings
+        self.reports.latency_ns = self._latency_ns()
+
+    def is_pro_rata(self, symbol: str) -> bool:
+        """Whether cancels advance the queues of a symbol."""
+        return self.settings.of(symbol).queue_model == "proportional"
+
+    def position(self, symbol: str) -> SimPosition:
+        return self.memory.ledger.position(symbol)
+
+    def held(self) -> list[str]:
+        """Symbols with a position, by name."""
+        return sorted(s for s, p in self.memory.ledger.positions.items() if p.lots)
+
+    def orders_of(self, symbol: str) -> list[SimOrder]:
+        return [order for order in self.memory.orders.values() if order.symbol == symbol]
+
+    def resting(self, symbol: str) -> list[SimOrder]:
+        return [order for order in self.orders_of(symbol) if order.rests]
+
+    def reducible_lots(self, order: SimOrder) -> int:
+        """How much of the position this order could close."""
+        position = self.position(order.symbol).lots
+        return abs(position) if position * order.side.sign < 0 else 0
+
+    def fillable_lots(self, order: SimOrder) -> int:
+        """What this order may still fill: never more than the position when it only reduces."""
+        if order.client_order_id not in self.memory.orders:
+            return 0
+        if order.reduce_only:
+            return min(order.leaves_lots, self.reducible_lots(order))
+        return order.leaves_lots
+
+    def next_order_number(self) -> int:
+        self.memory.orders_made += 1
+        return self.memory.orders_made

@@ -1,0 +1,160 @@
+"""Margin of the simulated account: what is locked, what is free, and where it is liquidated."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from execution.domain.sim_config import MarginMode
+from execution.domain.sim_floor import SimFloor
+from execution.domain.sim_ledger import decimal_of, tick_lot_usdt
+from execution.domain.sim_memory import SimulatedAccount
+from execution.domain.sim_orders import SimOrder
+from execution.domain.venue import PlaceOrder
+from strategy.domain.margin import (
+    bankruptcy_price,
+    initial_margin_usdt,
+    liquidation_price,
+    maintenance_margin_usdt,
+)
+
+_ZERO, _ONE = Decimal(0), Decimal(1)
+
+
+class SimMargins:
+    """Figures of positions and orders. The formulas are linear: value stands in for price, at qty 1."""
+
+    def __init__(self, floor: SimFloor) -> None:
+        self._floor = floor
+
+    @property
+    def is_isolated(self) -> bool:
+        return self._floor.settings.base.sim.margin_mode is MarginMode.ISOLATED
+
+    def leverage(self, symbol: str) -> Decimal:
+        """Set by command, else by config; never more than the instrument allows."""
+        wanted = self._floor.memory.leverage.get(symbol)
+        if wanted is None:
+            wanted = self._floor.settings.of(symbol).sim_leverage
+        return min(Decimal(repr(wanted)), self._floor.instruments[symbol].max_leverage)
+
+    # -- positions ----------------------------------------------------------------------------------
+
+    def entry_value_usdt(self, symbol: str) -> Decimal:
+        """Value of a position at its average entry, >= 0."""
+        cost = decimal_of(abs(self._floor.position(symbol).entry_cost))
+        return cost * tick_lot_usdt(self._floor.instruments[symbol])
+
+    def initial_usdt(self, symbol: str) -> Decimal:
+        position, value = self._floor.position(symbol), self.entry_value_usdt(symbol)
+        sign, taker = _sign(position.lots), self._floor.settings.taker_rate(symbol)
+        margin = initial_margin_usdt(sign, value, _ONE, self.leverage(symbol), taker)
+        return margin - position.margin_eaten_usdt
+
+    def maintenance_usdt(self, symbol: str) -> Decimal:
+        sign, taker = (
+            _sign(self._floor.position(symbol).lots),
+            self._floor.settings.taker_rate(symbol),
+        )
+        value, table = self.entry_value_usdt(symbol), self._floor.settings.table(symbol)
+        return maintenance_margin_usdt(sign, value, _ONE, self.leverage(symbol), taker, table)
+
+    def isolated_liquidation_usdt(self, symbol: str) -> Decimal:
+        """Mark price at which an isolated position is liquidated."""
+        position = self._floor.position(symbol)
+        qty = self._floor.instruments[symbol].lots_to_qty(abs(position.lots))
+        return liquidation_price(
+            _sign(position.lots),
+            self.entry_value_usdt(symbol) / qty,
+            qty,
+            self.leverage(symbol),
+            self._floor.settings.table(symbol),
+            -position.margin_eaten_usdt,
+        )
+
+    def isolated_bankruptcy_usdt(self, symbol: str) -> Decimal:
+        position = self._floor.position(symbol)
+        qty = self._floor.instruments[symbol].lots_to_qty(abs(position.lots))
+        sign, entry = _sign(position.lots), self.entry_value_usdt(symbol) / qty
+        price = bankruptcy_price(sign, entry, self.leverage(symbol))
+        return price + sign * position.margin_eaten_usdt / qty
+
+    def spare_usdt(self) -> Decimal:
+        """Cross: equity above the maintenance margin of all positions; at zero the account is liquidated."""
+        needed = sum((self.maintenance_usdt(symbol) for symbol in self._floor.held()), _ZERO)
+        return self.equity_usdt() - needed
+
+    def liquidation_usdt(self, symbol: str) -> Decimal:
+        """Mark price at which the position is liquidated, other marks standing still; may be below zero.
+
+        Cross, several positions: each is given an equal part of what is spare. The first to lose its part
+        is looked at again, so none can use up the account unseen.
+        """
+        if self.is_isolated:
+            return self.isolated_liquidation_usdt(symbol)
+        lots = self._floor.position(symbol).lots
+        part = self.spare_usdt() / len(self._floor.held())
+        qty = self._floor.instruments[symbol].lots_to_qty(abs(lots))
+        return self._floor.market.mark_usdt(symbol) - _sign(lots) * part / qty
+
+    # -- orders -------------------------------------------------------------------------------------
+
+    def order_usdt(self, symbol: str, sign: int, price_ticks: int, lots: int) -> Decimal:
+        """What an order locks: initial margin, the fee to open and the fee to close."""
+        value = self._floor.instruments[symbol].notional(price_ticks, lots)
+        taker = self._floor.settings.taker_rate(symbol)
+        return initial_margin_usdt(sign, value, _ONE, self.leverage(symbol), taker) + value * taker
+
+    def orders_usdt(
+        self, symbol: str, *, without: str = "", plus: SimOrder | None = None
+    ) -> Decimal:
+        """All resting entries of a symbol; what only takes the position back to flat locks nothing."""
+        orders = [
+            order
+            for order in self._floor.resting(symbol)
+            if not order.reduce_only and order.client_order_id != without
+        ]
+        if plus is not None:
+            orders.append(plus)
+        locked = _ZERO
+        for sign in (1, -1):
+            free_lots = max(-sign * self._floor.position(symbol).lots, 0)
+            for order in orders:
+                if order.side.sign == sign:
+                    closing = min(free_lots, order.leaves_lots)
+                    free_lots -= closing
+                    locked += self.order_usdt(
+                        symbol, sign, order.price_ticks or 0, order.leaves_lots - closing
+                    )
+        return locked
+
+    def added_usdt(self, command: PlaceOrder, wanted: SimOrder) -> Decimal:
+        """How much more is locked with `wanted` (priced) in the place of the order of its id."""
+        symbol = command.symbol
+        after = self.orders_usdt(symbol, without=command.client_order_id, plus=wanted)
+        return after - self.orders_usdt(symbol)
+
+    # -- account ------------------------------------------------------------------------------------
+
+    def equity_usdt(self) -> Decimal:
+        marks = {symbol: self._floor.market.mark_usdt(symbol) for symbol in self._floor.held()}
+        return self._floor.memory.ledger.equity_usdt(self._floor.instruments, marks)
+
+    def account(self) -> SimulatedAccount:
+        """The account as the venue would show it."""
+        floor, held = self._floor, self._floor.held()
+        equity, wallet = self.equity_usdt(), floor.memory.ledger.wallet_usdt(floor.instruments)
+        initial = sum((self.initial_usdt(symbol) for symbol in held), _ZERO)
+        with_orders = sorted({order.symbol for order in floor.memory.orders.values()})
+        initial += sum((self.orders_usdt(symbol) for symbol in with_orders), _ZERO)
+        return SimulatedAccount(
+            equity_usdt=equity,
+            available_usdt=(wallet if self.is_isolated else equity) - initial,
+            positions=floor.memory.ledger.positions,
+            wallet_usdt=wallet,
+            initial_margin_usdt=initial,
+            maintenance_margin_usdt=sum((self.maintenance_usdt(s) for s in held), _ZERO),
+        )
+
+
+def _sign(lots: int) -> int:
+    return -1 if lots < 0 else 1
