@@ -1,4 +1,4 @@
-"""Replay runs in the admin: results, so nothing can be added or changed; old ones may be deleted."""
+"""Replays and backtests: results, so nothing can be added or changed; old ones may be deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from replay.models import ReplayRun
+from replay.models import BacktestRun, ReplayRun
 
 
 @admin.register(ReplayRun)
@@ -19,6 +19,23 @@ class ReplayRunAdmin(ModelAdmin):
     ]  # fmt: skip
     list_filter = ["recording", "config_version", "complete"]
     search_fields = ["run_id", "digest", "config_version"]
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(BacktestRun)
+class BacktestRunAdmin(ModelAdmin):
+    list_display = [
+        "created_at", "profile", "headline", "trades", "net_pnl_usdt", "max_drawdown_usdt",
+        "deflated_sharpe", "trials", "symbols", "failures",
+    ]  # fmt: skip
+    list_filter = ["profile", "config_version"]
+    search_fields = ["run_id", "profile", "config_version", "headline"]
     date_hierarchy = "created_at"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -40,3 +40,33 @@ class ReplayRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.digest[:12]}"
+
+
+class BacktestRun(models.Model):
+    """One finished `backtest`; `figures` holds verdict, result, statistics and sensitivity of report.json."""
+
+    run_id = models.CharField(max_length=40, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    profile = models.CharField(max_length=128)
+    config_version = models.CharField(max_length=128)
+    folder = models.CharField(max_length=1024)
+    symbols = models.JSONField(default=list)
+    range_from = models.DateTimeField()
+    range_to = models.DateTimeField()
+    recordings = models.IntegerField(default=0)
+    failures = models.IntegerField(default=0)
+    headline = models.CharField(max_length=255)
+    trades = models.IntegerField(default=0)
+    trials = models.IntegerField(default=1)
+    net_pnl_usdt = models.FloatField(default=0.0)
+    max_drawdown_usdt = models.FloatField(default=0.0)
+    sharpe = models.FloatField(null=True)  # null: too few trades to say
+    deflated_sharpe = models.FloatField(null=True)
+    figures = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "backtest"
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.profile}"

@@ -1,4 +1,4 @@
-"""Keeps the result of a run in the database."""
+"""Keeps the results of replays and backtests in the database."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.db.models import Model
 
-from replay.models import ReplayRun
+from replay.models import BacktestRun, ReplayRun
 
 
 def save_run(report: dict[str, Any]) -> str:
@@ -35,6 +36,38 @@ def save_run(report: dict[str, Any]) -> str:
         elapsed_s=report["elapsedSeconds"],
         report=report,
     )
+    return _save(row)
+
+
+def save_backtest(document: dict[str, Any], folder: str) -> str:
+    """Write the row of a finished backtest; returns "" or why it could not be written, in one line."""
+    run, result, statistics = document["run"], document["result"], document["statistics"]
+    data = document["data"]
+    kept = ("verdict", "result", "costs", "statistics", "capacity", "sensitivity", "failures")
+    return _save(
+        BacktestRun(
+            run_id=run["runId"],
+            profile=run["profile"][:128],
+            config_version=run["configVersion"][:128],
+            folder=folder[:1024],
+            symbols=sorted({symbol for one in data for symbol in one["symbols"]}),
+            range_from=datetime.fromisoformat(min(one["from"] for one in data)),
+            range_to=datetime.fromisoformat(max(one["to"] for one in data)),
+            recordings=len(data),
+            failures=len(document["failures"]),
+            headline=document["verdict"]["headline"][:255],
+            trades=result["trades"],
+            trials=statistics["trials"],
+            net_pnl_usdt=result["netPnl"],
+            max_drawdown_usdt=result["maxDrawdown"]["usdt"],
+            sharpe=statistics["sharpe"],
+            deflated_sharpe=statistics["deflatedSharpe"],
+            figures={name: document[name] for name in kept},
+        )
+    )
+
+
+def _save(row: Model) -> str:
     try:
         row.save()
     except DatabaseError as error:

@@ -33,6 +33,19 @@ _LATENCY = {Variant.LATENCY_HALF: 0.5, Variant.LATENCY_DOUBLE: 2.0}
 _FEES = {Variant.FEES_HALF: 0.5, Variant.FEES_DOUBLE: 2.0}
 
 
+class Tape(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that one account trades through; `name` is unique within a backtest.
+
+    `alone`: its symbols one by one, where that can be.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    symbols: tuple[str, ...]
+    size_bytes: int
+    alone: tuple[Tape, ...] = ()
+
+
 class BacktestJob(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a worker needs. `paths` are one recording: files that continue or complete each other."""
 
