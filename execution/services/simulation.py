@@ -214,6 +214,7 @@ class SimulationService:
                 "safeMode": list(core.book.safe_mode),
                 "openTrades": len(core.trades),
                 "badInputs": sum(self.bad_inputs.values()),
+                "latency": self.account.meter.table.summary(time.time_ns()),
             },
         )
 
