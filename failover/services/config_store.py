@@ -239,14 +239,13 @@ def _activate(version: ConfigVersion, actor: Actor, reason: str, action: str) ->
 def _insert_activation(
     version: ConfigVersion, sequence: int, actor: Actor, reason: str
 ) -> ConfigActivation:
-    activation = ConfigActivation.objects.create(
+    return ConfigActivation.objects.create(
         sequence=sequence,
         version=version,
         activated_at=datetime.now(UTC),
         activated_by=actor.name[:150],
         reason=reason,
     )
-    return activation
 
 
 def _stored(activation: ConfigActivation) -> StoredVersion:
