@@ -6,30 +6,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.domain.book import (
+    better_levels,
     clear,
     drop_touch,
-    insert,
+    far_place,
     is_level,
+    is_new,
     key_of,
     level_count,
-    rank_of,
-    remove,
+    move_ladder,
+    put_far,
+    replace_worst,
+    set_place,
     side_block,
+    take_far,
     touch_key,
     touch_lots,
 )
 from market.domain.events import BID
 from market.domain.features_decay import decay, fifth_power
-from market.domain.kernel_jit import at, flat_jit, hot_jit, kernel_jit
+from market.domain.kernel_jit import at, flat_jit, hot_jit, kernel_jit, whole
 from market.domain.kernel_state import (
+    BASE,
+    BOOK_CAPACITY,
     CREDIT_KEY,
     CREDIT_LOTS,
     CREDIT_TS,
-    END,
-    KEYS,
+    FAR_COUNT,
+    FAR_KEYS,
+    FAR_SIZES,
+    LEVELS,
     NS_PER_S,
     SIDE_CELLS,
-    SIZES,
+    WINDOW,
     Record,
 )
 
@@ -122,21 +131,57 @@ def apply_level(
     best 20, 1 for a new level). A level deleted while no more levels than the inserted ones stand
     behind it was pushed out of the window: unknown, not cancelled.
     """
-    rank = rank_of(cells, block, key)
-    place = block + SIZES + cells[at(block + END)] - 1 - rank
-    if cells[at(place - SIZES + KEYS)] != key:
+    place = key - cells[at(block + BASE)]
+    if place >= WINDOW:
         if lot == 0:
             return 0, 0
-        if not insert(cells, block, rank, key, lot):
-            run.capacity_evictions += 1
+        move_ladder(cells, block, key)
+        place = key - cells[at(block + BASE)]
+    if place < 0:
+        return apply_far_level(run, cells, block, key, lot, inserted, now)
+    if cells[at(block + LEVELS)] == BOOK_CAPACITY and is_new(cells, block, place, lot):
+        replace_worst(cells, block, key, lot)
+        run.capacity_evictions += 1
         return 0, 1
-    gone = cells[at(place)] - lot
+    behind = level_count(cells, block) - 1
+    rank = better_levels(cells, block, place, FLICKER_LEVELS)
+    before = set_place(cells, block, place, lot)
+    # One branch for all that is asked of a shrinking level: each apart would be guessed wrong half the time.
+    is_near = (before > lot) & (rank < FLICKER_LEVELS)
+    if is_near & ((lot != 0) | (behind - rank >= inserted)):
+        return cancelled_lots(cells, block, key, before - lot, now), 0
+    return 0, whole((before == 0) & (lot != 0))
+
+
+@kernel_jit
+def apply_far_level(
+    run: Record,
+    cells: NDArray[np.int64],
+    block: int,
+    key: int,
+    lot: int,
+    inserted: int,
+    now: int,
+) -> tuple[int, int]:
+    """`apply_level` for a key below the ladder."""
+    place, count = far_place(cells, block, key), cells[at(block + FAR_COUNT)]
+    if place == count or cells[at(block + FAR_KEYS + place)] != key:
+        if lot == 0:
+            return 0, 0
+        if level_count(cells, block) == BOOK_CAPACITY:
+            replace_worst(cells, block, key, lot)
+            run.capacity_evictions += 1
+        else:
+            put_far(cells, block, place, key, lot)
+        return 0, 1
+    gone = cells[at(block + FAR_SIZES + place)] - lot
+    rank = level_count(cells, block) - 1 - place
     is_pushed_out = False
     if lot == 0:
-        is_pushed_out = level_count(cells, block) - 1 - rank < inserted
-        remove(cells, block, rank)
+        is_pushed_out = place < inserted
+        take_far(cells, block, place)
     else:
-        cells[at(place)] = lot
+        cells[at(block + FAR_SIZES + place)] = lot
     if gone <= 0 or rank >= FLICKER_LEVELS or is_pushed_out:
         return 0, 0
     return cancelled_lots(cells, block, key, gone, now), 0

@@ -7,18 +7,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from market.domain.book import level_count, side_block, touch_key, touch_lots
+from market.domain.book import level_count, side_block, touch_key, touch_lots, word_of
 from market.domain.events import BID
 from market.domain.features_book import has_both_sides
 from market.domain.features_decay import LN2, decay, fifth_power, sixth_power
 from market.domain.frames import BookState
-from market.domain.kernel_jit import at, hot_jit, kernel_jit
+from market.domain.kernel_jit import Bits, at, highest_bit, hot_jit, kernel_jit
 from market.domain.kernel_state import (
-    END,
-    KEYS,
+    BASE,
+    FAR_COUNT,
+    FAR_KEYS,
+    FAR_SIZES,
+    LADDER,
     NS_PER_S,
     SIDE_CELLS,
-    SPAN,
     Record,
 )
 
@@ -191,10 +193,23 @@ def write_prices(frame: Record, rules: Record, cells: NDArray[np.int64], symbol:
 def best_twenty(cells: NDArray[np.int64], block: int) -> tuple[int, int, float, int]:
     """Of a side: lots of the best 5 and 20 levels, sum of |key| * lots (best first), key of the last."""
     levels = min(20, level_count(cells, block))
-    touch = block + KEYS + cells[at(block + END)] - 1
+    in_ladder = min(levels, level_count(cells, block) - cells[at(block + FAR_COUNT)])
+    base = cells[at(block + BASE)]
+    word = (touch_key(cells, block) - base) >> 6
+    bits: Bits = word_of(cells, block, word) if levels > 0 else np.uint64(0)
     lots5, lots20, value, key = 0, 0, 0.0, 0
     for i in range(levels):
-        key, lots = cells[at(touch - i)], cells[at(touch - i + SPAN)]
+        if i < in_ladder:
+            while bits == 0:
+                word -= 1
+                bits = word_of(cells, block, word)
+            bit = highest_bit(bits)
+            bits ^= np.uint64(1) << np.uint64(bit)
+            place = word * 64 + bit
+            key, lots = base + place, cells[at(block + LADDER + place)]
+        else:
+            place = cells[at(block + FAR_COUNT)] - 1 - (i - in_ladder)
+            key, lots = cells[at(block + FAR_KEYS + place)], cells[at(block + FAR_SIZES + place)]
         lots20 += lots
         value += float(abs(key)) * float(lots)
         if i == 4:

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.cpython.unsafe import numbers
+from numba.extending import intrinsic
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+
+Bits = Any  # a uint64 in numba; numpy has no static arithmetic with it that fits
 
 # Index of a place known to be inside: an unsigned one spares the check for counting from the end.
 at = np.uint64
@@ -50,3 +54,29 @@ def entry_jit(function: _Function) -> _Function:
 def whole(value: Any) -> Any:
     """`value` as a signed 64-bit integer: beside an unsigned one numba would turn to floats."""
     return np.int64(value)
+
+
+def _popcount(typing_context: Any, word: Any) -> Any:
+    """One instruction that Python has no word for."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), emit
+
+
+ones: Any = intrinsic(_popcount)  # how many bits of a uint64 are set
+_leading_zeros: Any = numbers.leading_zeros
+_trailing_zeros: Any = numbers.trailing_zeros
+
+
+@hot_jit
+def highest_bit(word: Bits) -> Any:
+    """Place of the highest set bit of a uint64 that is not 0."""
+    return np.int64(63) - np.int64(_leading_zeros(word))
+
+
+@hot_jit
+def lowest_bit(word: Bits) -> Any:
+    """Place of the lowest set bit of a uint64 that is not 0."""
+    return np.int64(_trailing_zeros(word))

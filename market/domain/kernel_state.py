@@ -1,11 +1,11 @@
 """What the kernel remembers: records per symbol and per run, and one flat array of cells for the books.
 
 Cells are int64. Symbol s owns `SYMBOL_CELLS` of them: a bid block, an ask block, the VPIN buckets.
-A side block is a header (first level and place after the last, as cell numbers within the keys; lots
+A side block is a header (key of the best level, count of levels, key of the ladder's first place; lots
 traded lately and not yet seen leaving the book, with the worst price they traded at and the time of the
-last), then `SPAN` keys, then as many sizes. A key is the tick of a bid and minus the tick of an ask: on
-both sides keys ascend and the touch is last. The levels float inside the span, so that a change near
-either end moves few others; cells outside them hold `NO_KEY`, so that a search may read a fixed number.
+last; count of far levels), a bit for each place of the ladder, the sizes in the ladder, then keys and sizes
+of the far levels, worst first. A key is the tick of a bid and minus the tick of an ask: on both sides the
+best key is the highest. Every level with a key from the ladder's first place on is in the ladder.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ MAX_TIME_NS = 1 << 62
 QUIET_LIMIT_NS = 3_600 * NS_PER_S  # after an hour without any event the frame grid sleeps
 
 BOOK_CAPACITY = 1152
-NEAR = 64  # keys a search reads at once; that many cells before the levels are never used
-SPAN = 2048
-FIRST, END, CREDIT_LOTS, CREDIT_KEY, CREDIT_TS = 0, 1, 2, 3, 4  # places in a side block's header
-KEYS = 8
-SIZES = KEYS + SPAN
-SIDE_CELLS = SIZES + SPAN
+WINDOW = 2048  # ticks of a ladder; a multiple of 64
+HEADROOM = WINDOW // 4  # places above the touch when a ladder is laid
+TOUCH, LEVELS, BASE = 0, 1, 2  # places in a side block's header
+CREDIT_LOTS, CREDIT_KEY, CREDIT_TS = 3, 4, 5
+FAR_COUNT = 6
+WORDS = 8
+LADDER = WORDS + WINDOW // 64
+FAR_KEYS = LADDER + WINDOW
+FAR_SIZES = FAR_KEYS + BOOK_CAPACITY
+SIDE_CELLS = FAR_SIZES + BOOK_CAPACITY
 NO_KEY = -(1 << 62)
 VPIN_BUCKETS = 50
 BUCKETS = 2 * SIDE_CELLS  # VPIN_BUCKETS imbalances, then as many volumes, lots
@@ -128,8 +132,7 @@ def new_cells(count: int) -> NDArray[np.int64]:
     """Empty books and buckets of `count` symbols."""
     cells = np.zeros((count, SYMBOL_CELLS), np.int64)
     for block in (0, SIDE_CELLS):
-        cells[:, block + FIRST] = cells[:, block + END] = SPAN // 2
-        cells[:, block + KEYS : block + SIZES] = NO_KEY
+        cells[:, block + TOUCH] = cells[:, block + BASE] = NO_KEY
     return cells.reshape(-1)
 
 

@@ -13,7 +13,16 @@ from market.domain.config import MarketConfig
 from market.domain.events import ASK, BID, BUY, ChunkBuilder, EventChunk, EventKind
 from market.domain.frames import FRAME_DTYPE, BookState, FrameReason, Frames
 from market.domain.kernel import MarketKernel
-from tests.market.domain.streams import INSTRUMENTS, START_NS, Step, chunk_of, configs, streams
+from tests.market.domain.streams import (
+    INSTRUMENTS,
+    START_NS,
+    Step,
+    assert_same_frames,
+    chunk_of,
+    configs,
+    reference_frames,
+    streams,
+)
 
 MS = 1_000_000
 some = settings(
@@ -259,16 +268,21 @@ def test_a_book_of_1100_levels_a_side_is_kept_whole() -> None:
 
 
 @settings(max_examples=16, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**32), spread=st.sampled_from([40, 900, 4_000]))
-def test_a_long_walk_of_levels_equals_a_dict(seed: int, spread: int) -> None:
-    """Thousands of levels come and go while the price drifts: through capacity and re-centring."""
+@given(
+    seed=st.integers(0, 2**32),
+    spread=st.sampled_from([40, 900, 4_000]),
+    drift=st.sampled_from([1, 0, -3]),
+)
+def test_a_long_walk_of_levels_equals_a_dict(seed: int, spread: int, drift: int) -> None:
+    """Thousands of levels come and go while the price drifts and leaps: through capacity and re-laying."""
     rng = np.random.default_rng(seed)
     builder, held = ChunkBuilder(), ({}, {})
     a_book(builder, levels=0)
     for step in range(4_000):
         side = int(rng.integers(0, 2))
         away = int(rng.exponential(spread / 4)) % spread
-        tick = 100_000 + step + (away + 1 if side else -away)
+        mid = 100_000 + drift * step + 7_000 * (step // 700 % 3)
+        tick = mid + (away + 1 if side else -away)
         lot = int(rng.integers(0, 3))
         an_event(builder, EventKind.BOOK_DELTA, (side, tick, lot), at_ms=1)
         held[side][tick] = lot
@@ -282,6 +296,29 @@ def test_a_long_walk_of_levels_equals_a_dict(seed: int, spread: int) -> None:
 
     for side, levels in enumerate(kernel.book_levels(0, 5_000)):
         assert levels.tolist() == sorted(map(list, held[side].items()), reverse=side == BID)
+
+
+@pytest.mark.parametrize("gap", [64, 300, 1_900])
+def test_a_sparse_book_gives_the_frames_of_the_reference(gap: int) -> None:
+    """Levels so far apart that some of the best twenty stand outside the ladder."""
+    rng = np.random.default_rng(gap)
+    builder = ChunkBuilder()
+    mid = 500_000
+    levels = [(s, mid + (2 * s - 1) * (1 + gap * i), 5) for s in (0, 1) for i in range(30)]
+    builder.add(
+        EventKind.BOOK_SNAPSHOT, symbol=0, seq=1, core_ts_ns=START_NS, exchange_ts_ns=START_NS,
+        levels=levels,
+    )  # fmt: skip
+    for step in range(1, 400):
+        side, rank, lot = int(rng.integers(2)), int(rng.integers(30)), int(rng.integers(4))
+        level = (side, mid + (2 * side - 1) * (1 + gap * rank), lot)
+        an_event(builder, EventKind.BOOK_DELTA, level, at_ms=25 * step, seq=1 + step)
+    chunk = builder.take()
+
+    frames = a_kernel().process(chunk)
+
+    assert len(frames) > 90
+    assert_same_frames(frames, reference_frames(chunk, CONFIG))
 
 
 def test_a_sweep_makes_a_trigger_frame_at_once_and_once() -> None:
