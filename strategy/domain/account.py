@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig, StrategyConfig
-from strategy.domain.messages import ExecutionSnapshot, PositionView, Side, SymbolState
+from strategy.domain.messages import (
+    ExecutionSnapshot,
+    ExposureView,
+    PositionView,
+    Side,
+    SymbolState,
+)
 from strategy.domain.risk import AccountRisk, Exposure
 from strategy.domain.tracks import SymbolTrack
 
@@ -61,6 +67,7 @@ class AccountTracker:
             position.symbol: _exposure(position, by_symbol.get(position.symbol))
             for position in snapshot.positions
         }
+        exposures |= {view.symbol: _as_told(view) for view in snapshot.exposures}
         under_way = 0
         for symbol, track in by_symbol.items():
             holds = track.pending is not None or track.state in _HOLDING
@@ -79,7 +86,8 @@ class AccountTracker:
             exposures=tuple(exposures.values()),
             trades_this_hour=snapshot.trades_this_hour + under_way,
             losses_in_row=snapshot.losses_in_row,
-            paused_until_ns=self._paused_until_ns,
+            paused_until_ns=max(self._paused_until_ns, snapshot.paused_until_ns),
+            day_open_equity=snapshot.day_open_equity,
         )
 
     def _worst_case(self, track: SymbolTrack, snapshot: ExecutionSnapshot) -> Exposure:
@@ -94,6 +102,16 @@ class AccountTracker:
             notional_usdt=self._risk.max_notional_usd,
             risk_usdt=snapshot.equity * self._risk.risk_per_trade_pct / 100,
         )
+
+
+def _as_told(view: ExposureView) -> Exposure:
+    return Exposure(
+        symbol=view.symbol,
+        side=view.side,
+        notional_usdt=view.notional,
+        risk_usdt=view.risk,
+        margin_usdt=view.margin,
+    )
 
 
 def _exposure(position: PositionView, track: SymbolTrack | None) -> Exposure:

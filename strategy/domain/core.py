@@ -26,9 +26,16 @@ from strategy.domain.messages import (
     SymbolState,
 )
 from strategy.domain.news import ExecutionNews
-from strategy.domain.plan import PlanInput, plan_scalp
+from strategy.domain.plan import PlanInput
+from strategy.domain.plans import make_plan
 from strategy.domain.regime import Regime, judge
-from strategy.domain.risk import Exposure, account_stops, assess, funding_refusals
+from strategy.domain.risk import (
+    Exposure,
+    account_stops,
+    assess,
+    entry_stops,
+    funding_refusals,
+)
 from strategy.domain.score import SCORE_FEATURES, ScalesState, Scorer
 from strategy.domain.state_machine import Trigger
 from strategy.domain.tracks import FrameView, SymbolTrack, frame_views, parse_stream_id
@@ -332,7 +339,7 @@ class StrategyCore:
             near_depth_usd=view.near_depth_usd(side),
             plan_id=self._transitions.request_id(track),
         )
-        planned = plan_scalp(order, account, self._config)
+        planned = make_plan(order, account, self._config)
         track.refusals = planned.refusals
         if planned.plan is None or planned.sizing is None:
             return
@@ -359,7 +366,7 @@ class StrategyCore:
         reasons = self._account.silence_reasons(ts_ns)
         account = self._account.view(ts_ns, self._by_symbol.values())
         if account is not None:
-            reasons += assess(account, self._config.risk).reasons
+            reasons += entry_stops(track.symbol, account, self._config.risk)
         if track.pending is not None:
             reasons.append("an earlier entry is not settled yet")
         return reasons

@@ -1,4 +1,4 @@
-"""The trade plan `scalp` (pipeline §6): maker in, maker out at a profit, take only to stop.
+"""What every trade plan is made of (pipeline §6): the frame's figures in, prices and legs out.
 
 Distances are bps of the entry price, turned into whole ticks away from the entry: the stop rounds to the
 far side, and so do take-profits, so that no rounding makes a plan look cheaper than it is.
@@ -7,19 +7,14 @@ far side, and so do take-profits, so that no rounding makes a plan look cheaper 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from market.domain.instruments import Instrument
-from strategy.domain.config import DecisionConfig
-from strategy.domain.messages import (
-    EntryPlan,
-    Side,
-    StopPlan,
-    TakeProfitLevel,
-    TradePlan,
-    Trailing,
-)
-from strategy.domain.risk import AccountRisk, Sizing, SizingInput, size_entry
+from strategy.domain.config import StrategyConfig
+from strategy.domain.messages import EntryPlan, Side, TakeProfitLevel, TradePlan
+from strategy.domain.sizing import Sizing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +31,6 @@ class PlanInput:
     plan_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalpLevels:
-    """Prices of the plan in ticks, distances in bps."""
-
-    entry_ticks: int
-    stop_ticks: int
-    tp1_ticks: int
-    tp2_ticks: int
-    stop_bps: float
-    tp1_bps: float
-    tp2_bps: float
-
-
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A plan with its worst-case loss, or the reasons why there is none."""
@@ -58,56 +40,29 @@ class Planned:
     refusals: tuple[str, ...] = ()
 
 
-def plan_scalp(order: PlanInput, account: AccountRisk, config: DecisionConfig) -> Planned:
-    """Levels, then size, then legs; refused in words when any of them cannot be."""
-    if not 0 < order.bid_ticks < order.ask_ticks:
-        return Planned(None, None, ("the book has no valid touch",))
-    levels = scalp_levels(order, config)
-    lowest = min(levels.stop_ticks, levels.tp2_ticks)
-    highest = max(levels.stop_ticks, levels.tp2_ticks)
-    if (
-        order.instrument.ticks_to_price(lowest) < order.instrument.min_price
-        or order.instrument.ticks_to_price(highest) > order.instrument.max_price
-    ):
-        return Planned(None, None, ("stop or take-profit would leave the venue's price range",))
-    sizing = size_entry(
-        SizingInput(
-            instrument=order.instrument,
-            entry_ticks=levels.entry_ticks,
-            stop_ticks=levels.stop_ticks,
-            near_depth_usd=order.near_depth_usd,
-        ),
-        account,
-        config.risk,
-    )
-    if sizing.refusals:
-        return Planned(None, sizing, sizing.refusals)
-    return Planned(_assemble(order, levels, sizing, config), sizing)
+class Target(NamedTuple):
+    """A wanted take-profit: share of the position, price, distance from the average entry."""
+
+    fraction: float
+    price_ticks: int
+    distance_bps: float | None = None
 
 
-def scalp_levels(order: PlanInput, config: DecisionConfig) -> ScalpLevels:
-    """Entry at the touch (or a tick inside), stop behind it, two take-profits beyond it."""
-    strategy, risk = config.strategy, config.risk
-    volatility_bps = 0.0 if math.isnan(order.rv60s) else order.rv60s * math.sqrt(strategy.horizon_s)
-    stop_bps = max(strategy.stop_vol_x * volatility_bps, strategy.stop_cost_x * order.cost_bps)
-    break_even_bps = risk.maker_fee_bps + risk.taker_fee_bps
-    tp1_bps = max(strategy.tp1_cost_x * order.cost_bps, break_even_bps + strategy.tp1_margin_bps)
-    tp2_bps = max(strategy.tp2_r * stop_bps, tp1_bps)
-    entry = _maker_entry(order, strategy.entry_ticks_inside)
-    sign = order.side.sign
-    tp1_away = _ticks_away(entry, tp1_bps)
-    return ScalpLevels(
-        entry_ticks=entry,
-        stop_ticks=entry - sign * _ticks_away(entry, stop_bps),
-        tp1_ticks=entry + sign * tp1_away,
-        tp2_ticks=entry + sign * max(_ticks_away(entry, tp2_bps), tp1_away + 1),
-        stop_bps=stop_bps,
-        tp1_bps=tp1_bps,
-        tp2_bps=tp2_bps,
-    )
+def touch_refusals(order: PlanInput) -> tuple[str, ...]:
+    if 0 < order.bid_ticks < order.ask_ticks:
+        return ()
+    return ("the book has no valid touch",)
 
 
-def _maker_entry(order: PlanInput, ticks_inside: int) -> int:
+def range_refusals(instrument: Instrument, ticks: Sequence[int]) -> tuple[str, ...]:
+    """Every price of a plan must be one that the venue takes."""
+    lowest, highest = instrument.ticks_to_price(min(ticks)), instrument.ticks_to_price(max(ticks))
+    if lowest < instrument.min_price or highest > instrument.max_price:
+        return ("stop or take-profit would leave the venue's price range",)
+    return ()
+
+
+def maker_entry_ticks(order: PlanInput, ticks_inside: int) -> int:
     """A price that cannot take: inside the spread only where there is room for it."""
     inside = ticks_inside if order.ask_ticks - order.bid_ticks > ticks_inside else 0
     if order.side is Side.LONG:
@@ -115,88 +70,70 @@ def _maker_entry(order: PlanInput, ticks_inside: int) -> int:
     return order.ask_ticks - inside
 
 
-def _ticks_away(entry_ticks: int, distance_bps: float) -> int:
+def entry_plan(price_ticks: int, strategy: StrategyConfig) -> EntryPlan:
+    return EntryPlan(
+        type="LIMIT",
+        price_ticks=price_ticks,
+        time_in_force="PostOnly",
+        timeout_ms=strategy.entry_timeout_ms,
+        max_reprices=strategy.max_reprices,
+        max_chase_bps=strategy.max_chase_bps,
+    )
+
+
+def dearest_entry_ticks(price_ticks: int, side: Side, strategy: StrategyConfig) -> int:
+    """The highest price the entry may be re-priced to; a short is only ever re-priced down."""
+    if side is Side.SHORT or not strategy.max_reprices:
+        return price_ticks
+    return price_ticks + math.floor(price_ticks * strategy.max_chase_bps / 1e4)
+
+
+def ticks_away(entry_ticks: float, distance_bps: float) -> int:
     return max(1, math.ceil(entry_ticks * distance_bps / 1e4))
 
 
-def _assemble(
-    order: PlanInput, levels: ScalpLevels, sizing: Sizing, config: DecisionConfig
-) -> TradePlan:
-    strategy = config.strategy
-    legs = take_profit_legs(
-        sizing.qty_lots,
-        [
-            (strategy.tp1_fraction, levels.tp1_ticks),
-            (strategy.tp2_fraction, levels.tp2_ticks),
-        ],
-        order.instrument,
-    )
-    return TradePlan(
-        plan_id=order.plan_id,
-        profile="scalp",
-        symbol=order.instrument.symbol,
-        side=order.side,
-        qty_lots=sizing.qty_lots,
-        leverage=min(config.risk.leverage, float(order.instrument.max_leverage)),
-        entry=EntryPlan(
-            type="LIMIT",
-            price_ticks=levels.entry_ticks,
-            time_in_force="PostOnly",
-            timeout_ms=strategy.entry_timeout_ms,
-            max_reprices=strategy.max_reprices,
-        ),
-        stop=StopPlan(price_ticks=levels.stop_ticks, trigger_by=strategy.stop_trigger_by),
-        take_profits=legs,
-        trailing=Trailing(
-            activate_bps=levels.tp1_bps, distance_bps=strategy.trail_r * levels.stop_bps
-        ),
-        break_even_after_tp=1 if legs else None,
-        time_stop_s=strategy.time_stop_s,
-        required_hit_rate=required_hit_rate(levels, config),
-        client_tag="scalp",
-    )
-
-
 def take_profit_legs(
-    qty_lots: int, wanted: list[tuple[float, int]], instrument: Instrument
+    qty_lots: int,
+    wanted: Sequence[Target],
+    instrument: Instrument,
+    *,
+    last_takes_rest: bool = False,
 ) -> tuple[TakeProfitLevel, ...]:
-    """Split `qty_lots` over (fraction, price in ticks), nearest first; what is left over trails.
+    """Split `qty_lots` over the targets, nearest first; what is left over trails.
 
     A leg below the venue's least quantity or notional merges into the next, and a rest below it into
     the last leg. The legs never sum to more than `qty_lots`.
     """
     legs: list[TakeProfitLevel] = []
     carried = 0
-    for fraction, price_ticks in wanted:
-        lots = carried + math.floor(qty_lots * fraction)
-        if _is_tradable(lots, price_ticks, instrument):
-            legs.append(TakeProfitLevel(price_ticks=price_ticks, qty_lots=lots))
+    for target in wanted:
+        lots = carried + math.floor(qty_lots * target.fraction)
+        if is_tradable(lots, target.price_ticks, instrument):
+            legs.append(
+                TakeProfitLevel(
+                    price_ticks=target.price_ticks, qty_lots=lots, distance_bps=target.distance_bps
+                )
+            )
             carried = 0
         else:
             carried = lots
     rest = qty_lots - sum(leg.qty_lots for leg in legs)
-    if legs and rest and not _is_tradable(rest, legs[-1].price_ticks, instrument):
+    if (
+        legs
+        and rest
+        and (last_takes_rest or not is_tradable(rest, legs[-1].price_ticks, instrument))
+    ):
         last = legs[-1]
-        legs[-1] = TakeProfitLevel(price_ticks=last.price_ticks, qty_lots=last.qty_lots + rest)
+        legs[-1] = TakeProfitLevel(
+            price_ticks=last.price_ticks,
+            qty_lots=last.qty_lots + rest,
+            distance_bps=last.distance_bps,
+        )
     return tuple(legs)
 
 
-def _is_tradable(lots: int, price_ticks: int, instrument: Instrument) -> bool:
+def is_tradable(lots: int, price_ticks: int, instrument: Instrument) -> bool:
+    """Whether the venue takes an order of `lots` at that price."""
     return lots > 0 and not instrument.refusals(
         price_ticks, lots, is_market=False, reduce_only=False
     )
-
-
-def required_hit_rate(levels: ScalpLevels, config: DecisionConfig) -> float:
-    """Share of trades that must win for the plan to break even.
-
-    A win reaches both take-profits and its rest leaves at TP2 as a maker; a loss is the full stop, taken,
-    with its slippage: rate = loss / (win + loss).
-    """
-    strategy, risk = config.strategy, config.risk
-    fraction = strategy.tp1_fraction
-    win_bps = fraction * levels.tp1_bps + (1.0 - fraction) * levels.tp2_bps - 2 * risk.maker_fee_bps
-    loss_bps = (
-        levels.stop_bps + risk.maker_fee_bps + risk.taker_fee_bps + strategy.taker_slippage_bps
-    )
-    return loss_bps / (max(0.0, win_bps) + loss_bps)

@@ -1,17 +1,19 @@
-"""Risk limits and sizing (pipeline §5): pure, and used twice.
+"""Risk limits (pipeline §5): pure, and used twice.
 
-Strategy sizes and gates with it; execution enforces the same limits account-wide. Money in USDT,
-percentages in percent, distances in bps of the entry price, quantities in whole lots.
+Strategy gates with them; execution, which sees the whole account, enforces them on every entry. Money in
+USDT, percentages in percent, distances in bps of the entry price. Orders in doubt count at their worst.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import RiskFlags, RiskSnapshot, Side
+
+_HAIR = 1.0 + 1e-9  # limits hold up to the rounding of floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +24,9 @@ class Exposure:
     side: Side
     notional_usdt: float
     risk_usdt: (
-        float  # loss if the stop is hit now, fees included; negative when the stop is in profit
+        float  # loss at the stop, fees and slippage included; negative: the stop is in profit
     )
+    margin_usdt: float = 0.0  # what it locks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,13 @@ class AccountRisk:
     trades_this_hour: int = 0
     losses_in_row: int = 0
     paused_until_ns: int = 0  # end of a loss-streak pause
+    day_open_equity: float | None = None  # at the last UTC midnight; None = all of it is of today
 
     @property
     def daily_pnl(self) -> float:
-        """Net result of the UTC day so far, open positions included."""
+        """Net result of the UTC day so far, open positions included, deposits excluded."""
+        if self.day_open_equity is not None:
+            return self.equity - self.day_open_equity
         return self.realized_pnl_today + self.unrealized_pnl
 
     @property
@@ -129,6 +135,77 @@ def _capacity_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
     return reasons
 
 
+class EntryRisk(NamedTuple):
+    """An entry to be judged: what it would hold at its worst, and the leverage it asks for."""
+
+    exposure: Exposure
+    leverage: float
+
+
+def entry_stops(symbol: str, account: AccountRisk, config: RiskConfig) -> list[str]:
+    """Every reason why this account may not open anything in `symbol` now, however small."""
+    return [*assess(account, config).reasons, *_group_stops(symbol, account, config)]
+
+
+def entry_refusals(
+    entry: EntryRisk, account: AccountRisk, config: RiskConfig, own: RiskConfig | None = None
+) -> list[tuple[str, str]]:
+    """(code, words) of each limit that `entry` would break on top of what the account holds.
+
+    Limits of one position come from `own`, the symbol's section, all others from the account's `config`.
+    """
+    own = own or config
+    new, reasons = entry.exposure, []
+    if group := _group_stops(new.symbol, account, config):
+        reasons.append(("RISK_GROUP", group[0]))
+    heat_pct = account.heat_pct + _pct(max(0.0, new.risk_usdt), account.equity)
+    if heat_pct > config.max_heat_pct * _HAIR:
+        reasons.append(
+            ("RISK_HEAT", f"heat {heat_pct:.2f} % with it (limit {config.max_heat_pct:g} %)")
+        )
+    if new.notional_usdt > own.max_notional_usd * _HAIR:
+        reasons.append(
+            ("RISK_NOTIONAL", f"{new.notional_usdt:.2f} USDT (limit {own.max_notional_usd:g})")
+        )
+    if entry.leverage > own.max_leverage:
+        reasons.append(("RISK_LEVERAGE", f"{entry.leverage:g}x (limit {own.max_leverage:g}x)"))
+    margin = new.notional_usdt / max(entry.leverage, 1.0)
+    if margin > account.available * _HAIR:
+        reasons.append(
+            ("RISK_MARGIN", f"needs {margin:.2f} USDT of {account.available:.2f} available")
+        )
+    return reasons
+
+
+def _group_stops(symbol: str, account: AccountRisk, config: RiskConfig) -> list[str]:
+    reasons = []
+    for group in config.groups:
+        if symbol not in group.symbols:
+            continue
+        held = sum(exposure.symbol in group.symbols for exposure in account.exposures)
+        if held >= group.max_positions:
+            reasons.append(
+                f"{held} positions and pending entries in group {group.name} "
+                f"(limit {group.max_positions})"
+            )
+    return reasons
+
+
+def _pct(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole > 0 else math.inf
+
+
+def loss_at_stop_usdt(
+    average: float, stop: float, units_usdt: float, sign: int, config: RiskConfig
+) -> float:
+    """Loss of a position when its stop is hit: distance, taker exit fee and expected slippage.
+
+    `average` and `stop` in ticks, `units_usdt` = lots * tick size * lot size; negative = a gain.
+    """
+    extra_bps = config.taker_fee_bps + config.stop_slippage_bps
+    return ((average - stop) * sign + average * extra_bps / 1e4) * units_usdt
+
+
 def funding_refusals(
     side: Side, funding_rate: float, seconds_to_funding: float, config: RiskConfig
 ) -> list[str]:
@@ -137,69 +214,3 @@ def funding_refusals(
     if pays and 0 <= seconds_to_funding < config.funding_guard_s:
         return [f"funding of {funding_rate * 1e4:.2f} bps is paid in {seconds_to_funding:.0f} s"]
     return []
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizingInput:
-    """One entry to be sized; `near_depth_usd` is the book side its stop would be filled from."""
-
-    instrument: Instrument
-    entry_ticks: int
-    stop_ticks: int
-    near_depth_usd: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizing:
-    """`qty_lots` is 0 exactly when `refusals` says why; `capped_by` names the binding limit."""
-
-    qty_lots: int
-    notional_usdt: float
-    risk_usdt: float
-    capped_by: str
-    refusals: tuple[str, ...] = ()
-
-
-def loss_at_stop_bps(entry_ticks: int, stop_ticks: int, config: RiskConfig) -> float:
-    """Stop distance plus the taker exit and its slippage, bps of the entry price."""
-    distance_bps = abs(entry_ticks - stop_ticks) / entry_ticks * 1e4
-    return distance_bps + config.taker_fee_bps + config.stop_slippage_bps
-
-
-def size_entry(order: SizingInput, account: AccountRisk, config: RiskConfig) -> Sizing:
-    """Largest whole number of lots that fits risk per trade and every cap; rounded down.
-
-    qty = equity * risk_per_trade_pct / (stop distance + exit fee + stop slippage), capped by
-    `max_notional_usd`, leverage on what is available, depth and the heat that is left.
-    """
-    loss_share = loss_at_stop_bps(order.entry_ticks, order.stop_ticks, config) / 1e4
-    caps = _notional_caps(order, account, config, loss_share)
-    binding = min(caps, key=lambda name: caps[name])
-    instrument = order.instrument
-    price = float(instrument.ticks_to_price(order.entry_ticks))
-    lots = instrument.round_qty_down(max(0.0, caps[binding]) / price)
-    most = instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
-    lots = min(lots, most)
-    refusals = instrument.refusals(order.entry_ticks, lots, is_market=False, reduce_only=False)
-    if refusals:
-        why = (f"size allowed by {binding} is too small for the venue", *refusals)
-        return Sizing(qty_lots=0, notional_usdt=0.0, risk_usdt=0.0, capped_by=binding, refusals=why)
-    notional = float(instrument.notional(order.entry_ticks, lots))
-    return Sizing(
-        qty_lots=lots, notional_usdt=notional, risk_usdt=notional * loss_share, capped_by=binding
-    )
-
-
-def _notional_caps(
-    order: SizingInput, account: AccountRisk, config: RiskConfig, loss_share: float
-) -> dict[str, float]:
-    """Largest notional each limit allows, USDT; an unknown depth (NaN) allows nothing."""
-    heat_left_pct = config.max_heat_pct - account.heat_pct
-    depth_usd = order.near_depth_usd if order.near_depth_usd > 0 else 0.0
-    return {
-        "risk per trade": account.equity * config.risk_per_trade_pct / 100 / loss_share,
-        "maximum notional": config.max_notional_usd,
-        "leverage": max(0.0, account.available) * config.leverage,
-        "book depth": depth_usd * config.max_depth_share_pct / 100,
-        "remaining heat": account.equity * max(0.0, heat_left_pct) / 100 / loss_share,
-    }

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from strategy.domain.config import DecisionConfig, RiskConfig, StrategyConfig
 from strategy.domain.messages import Side
-from strategy.domain.plan import PlanInput, plan_scalp, take_profit_legs
+from strategy.domain.plan import PlanInput, Target, take_profit_legs
+from strategy.domain.plans import make_plan
 from strategy.domain.risk import AccountRisk
 from tests.strategy.builders import START_NS, an_instrument
 
@@ -42,7 +43,7 @@ def a_plan_input(**changes: object) -> PlanInput:
 
 def test_a_long_scalp_has_the_figures_of_the_specification() -> None:
     """Stop 3 x 6 = 18 bps (2.5 * 1 * sqrt(10) = 7.9 is less); TP1 max(9, 2 + 5.5 + 2) = 9.5 bps."""
-    plan = plan_scalp(a_plan_input(), ACCOUNT, DecisionConfig()).plan
+    plan = make_plan(a_plan_input(), ACCOUNT, DecisionConfig()).plan
 
     assert plan is not None
     assert plan.plan_id == "s1-BTCUSDT-7"
@@ -62,7 +63,7 @@ def test_a_long_scalp_has_the_figures_of_the_specification() -> None:
 
 
 def test_volatility_widens_the_stop_beyond_costs() -> None:
-    plan = plan_scalp(a_plan_input(rv60s=10.0), ACCOUNT, DecisionConfig()).plan
+    plan = make_plan(a_plan_input(rv60s=10.0), ACCOUNT, DecisionConfig()).plan
 
     assert plan is not None
     stop_bps = 2.5 * 10 * math.sqrt(10)
@@ -70,7 +71,7 @@ def test_volatility_widens_the_stop_beyond_costs() -> None:
 
 
 def test_the_required_hit_rate_is_loss_over_win_and_loss() -> None:
-    plan = plan_scalp(a_plan_input(), ACCOUNT, DecisionConfig()).plan
+    plan = make_plan(a_plan_input(), ACCOUNT, DecisionConfig()).plan
 
     assert plan is not None
     win, loss = 0.4 * 9.5 + 0.6 * 21.6 - 4.0, 18 + 2 + 5.5 + 0.5
@@ -80,9 +81,9 @@ def test_the_required_hit_rate_is_loss_over_win_and_loss() -> None:
 def test_an_entry_inside_the_spread_never_reaches_the_other_side() -> None:
     config = DecisionConfig(strategy=StrategyConfig(entry_ticks_inside=1))
 
-    tight = plan_scalp(a_plan_input(), ACCOUNT, config).plan
-    wide = plan_scalp(a_plan_input(ask_ticks=1_000_003), ACCOUNT, config).plan
-    short = plan_scalp(a_plan_input(ask_ticks=1_000_003, side=Side.SHORT), ACCOUNT, config).plan
+    tight = make_plan(a_plan_input(), ACCOUNT, config).plan
+    wide = make_plan(a_plan_input(ask_ticks=1_000_003), ACCOUNT, config).plan
+    short = make_plan(a_plan_input(ask_ticks=1_000_003, side=Side.SHORT), ACCOUNT, config).plan
 
     assert tight is not None
     assert wide is not None
@@ -94,14 +95,14 @@ def test_an_entry_inside_the_spread_never_reaches_the_other_side() -> None:
 
 @pytest.mark.parametrize(("bid", "ask"), [(0, 1), (5, 5), (6, 5)])
 def test_no_plan_without_a_valid_touch(bid: int, ask: int) -> None:
-    planned = plan_scalp(a_plan_input(bid_ticks=bid, ask_ticks=ask), ACCOUNT, DecisionConfig())
+    planned = make_plan(a_plan_input(bid_ticks=bid, ask_ticks=ask), ACCOUNT, DecisionConfig())
 
     assert planned.plan is None
     assert planned.refusals == ("the book has no valid touch",)
 
 
 def test_no_plan_whose_stop_would_leave_the_venues_price_range() -> None:
-    planned = plan_scalp(
+    planned = make_plan(
         a_plan_input(bid_ticks=2, ask_ticks=3, rv60s=1000.0), ACCOUNT, DecisionConfig()
     )
 
@@ -111,7 +112,7 @@ def test_no_plan_whose_stop_would_leave_the_venues_price_range() -> None:
 
 def test_a_leg_too_small_for_the_venue_merges_into_the_next() -> None:
     instrument = an_instrument(min_qty=Decimal("0.005"))
-    wanted = [(0.4, 1_000_100), (0.4, 1_000_200)]
+    wanted = [Target(0.4, 1_000_100), Target(0.4, 1_000_200)]
 
     first_too_small = take_profit_legs(10, wanted, instrument)
     both_too_small = take_profit_legs(6, wanted, instrument)
@@ -172,7 +173,7 @@ def test_any_plan_is_safe_in_shape(
         risk=RiskConfig(),
     )
 
-    planned = plan_scalp(order, ACCOUNT, config)
+    planned = make_plan(order, ACCOUNT, config)
 
     plan = planned.plan
     assert (plan is None) == bool(planned.refusals)

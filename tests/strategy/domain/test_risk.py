@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy.domain.config import RiskConfig
+from strategy.domain.config_risk import CorrelationGroup
 from strategy.domain.messages import Side
 from strategy.domain.risk import (
     AccountRisk,
+    EntryRisk,
     Exposure,
-    SizingInput,
     account_stops,
     assess,
+    entry_refusals,
+    entry_stops,
     funding_refusals,
-    size_entry,
 )
+from strategy.domain.sizing import SizingInput, size_entry
 from tests.strategy.builders import START_NS, S, an_instrument
 
 
@@ -114,9 +117,9 @@ def test_size_risks_what_was_asked_when_the_stop_is_hit() -> None:
     ("order", "account", "config", "cap", "notional"),
     [
         ({}, {}, {"max_notional_usd": 1_000.0}, "maximum notional", 1_000.0),
-        ({}, {"available": 100.0}, {}, "leverage", 500.0),
+        ({}, {"available": 101.1}, {}, "leverage", 500.4),  # 1 % of it stays unused
         ({"near_depth_usd": 20_000.0}, {}, {}, "book depth", 2_000.0),
-        ({}, {"exposures": (an_exposure(190.0),)}, {}, "remaining heat", 3_636.3),
+        ({}, {"exposures": (an_exposure(190.0),)}, {}, "remaining heat", 3_600.0),
     ],
 )
 def test_the_tightest_cap_binds(
@@ -184,3 +187,60 @@ def test_no_entry_just_before_it_would_pay_funding() -> None:
     assert not funding_refusals(Side.SHORT, 0.0001, 59.0, config)
     assert funding_refusals(Side.SHORT, -0.0001, 59.0, config)
     assert not funding_refusals(Side.LONG, math.nan, 59.0, config)
+
+
+# -- limits an entry would break ----------------------------------------------------------------------------
+
+GROUP = CorrelationGroup(name="majors", symbols=("BTCUSDT", "ETHUSDT"), max_positions=1)
+
+
+def an_entry(leverage: float = 5.0, **changes: object) -> EntryRisk:
+    values = {"symbol": "BTCUSDT", "side": Side.LONG, "notional_usdt": 1000.0, "risk_usdt": 20.0}
+    return EntryRisk(Exposure(**(values | changes)), leverage)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("entry", "account", "config", "code"),
+    [
+        ({}, {"exposures": (an_exposure(1.0),)}, {"groups": (GROUP,)}, "RISK_GROUP"),
+        ({"risk_usdt": 30.0}, {"exposures": (an_exposure(171.0),)}, {}, "RISK_HEAT"),
+        ({"notional_usdt": 10_001.0}, {}, {}, "RISK_NOTIONAL"),
+        ({"leverage": 26.0}, {}, {}, "RISK_LEVERAGE"),
+        ({}, {"available": 199.0}, {}, "RISK_MARGIN"),
+    ],
+)
+def test_each_limit_an_entry_would_break_is_named(
+    entry: dict[str, object], account: dict[str, object], config: dict[str, object], code: str
+) -> None:
+    refusals = entry_refusals(
+        an_entry(**entry),
+        an_account(**account),
+        RiskConfig(**config),  # type: ignore[arg-type]
+    )
+
+    assert [found for found, _ in refusals] == [code]
+    assert not entry_refusals(an_entry(), an_account(), RiskConfig())
+
+
+def test_a_full_group_stops_its_symbols_and_no_others() -> None:
+    account = an_account(exposures=(an_exposure(1.0, "ETHUSDT"),))
+    config = RiskConfig(groups=(GROUP,))
+
+    assert entry_stops("BTCUSDT", account, config) == [
+        "1 positions and pending entries in group majors (limit 1)"
+    ]
+    assert entry_stops("SOLUSDT", account, config) == []
+
+
+def test_what_was_gained_or_lost_before_midnight_is_not_of_today() -> None:
+    account = an_account(equity=9_900.0, day_open_equity=10_000.0, unrealized_pnl=-900.0)
+
+    assert account.daily_pnl == -100.0
+    assert account.daily_pnl_pct == pytest.approx(-1.0)
+
+
+def test_contradicting_limits_are_refused_together() -> None:
+    with pytest.raises(ValueError, match=r"dailyLossClosePct.*riskPerTradePct.*maxLeverage"):
+        RiskConfig(
+            daily_loss_close_pct=1.0, risk_per_trade_pct=3.0, max_heat_pct=2.0, leverage=50.0
+        )
