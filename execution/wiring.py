@@ -85,7 +85,7 @@ async def start_execution(
         core=ExecutionCore(
             instruments, trading.config, "SIM", run_id, trading.limits, trading.symbols, trading.version
         ),
-        venue=SimulatedExchange(instruments, trading.config, venue_id),
+        venue=SimulatedExchange(instruments, trading.config, venue_id, trading.symbols),
         symbols=tuple(instrument.symbol for instrument in table),
         sinks=Sinks(
             commits=commits,

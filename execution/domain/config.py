@@ -99,24 +99,19 @@ class ExecutionConfig(
     ] = 10_000.0
     sim_leverage: Annotated[
         float,
-        Meta(description="Leverage of the simulated account.", ge=1, le=125, extra=ACCOUNT_WIDE),
+        Meta(description="Leverage of the simulated account.", ge=1, le=125),
     ] = 10.0
     sim_price_band_bps: Annotated[
         float,
-        Meta(
-            description="A market order walks at most this far from last, bps.",
-            gt=0,
-            extra=ACCOUNT_WIDE,
-        ),
+        Meta(description="A market order walks at most this far from last, bps.", gt=0),
     ] = 500.0
     queue_model: Annotated[
         Literal["conservative", "proportional"],
         Meta(
             description="What advances the queue ahead of a resting order: only trades at its price"
-            " (conservative), or cancels there too, pro rata (proportional).",
-            extra=ACCOUNT_WIDE,
+            " (conservative), or cancels there too, pro rata (proportional)."
         ),
     ] = "conservative"
     quality: QualityConfig = QualityConfig()
     latency: Annotated[LatencyConfig, Meta(extra=ACCOUNT_WIDE)] = LatencyConfig()
-    sim: Annotated[SimConfig, Meta(extra=ACCOUNT_WIDE)] = SimConfig()
+    sim: SimConfig = SimConfig()

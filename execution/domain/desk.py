@@ -89,7 +89,7 @@ class SimulatedDesk:
 
     def on_config(self, settings: ExecutionSettings) -> list[ExecutionOutput]:
         """Core and venue go by another config from the next input on."""
-        self.venue.on_config(settings.config)
+        self.venue.on_config(settings.config, settings.symbols)
         return self._carry_out(
             self.core.on_config(
                 settings.config, settings.limits, settings.version, settings.symbols

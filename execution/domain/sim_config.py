@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from failover.domain.config_sections import RESTART_ONLY
+from failover.domain.config_sections import ACCOUNT_WIDE, RESTART_ONLY
 from strategy.domain.margin import DEFAULT_TIERS, MarginTier, tier_faults
 
 
@@ -22,21 +22,41 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     seed: Annotated[
         int,
         Meta(
-            description="Seed of everything random (the latency jitter).", ge=0, extra=RESTART_ONLY
+            description="Seed of everything random (the latency jitter).",
+            ge=0,
+            extra=RESTART_ONLY | ACCOUNT_WIDE,
         ),
     ] = 1
     latency_jitter_ms: Annotated[
-        float, Meta(description="Each command is up to this much later, drawn evenly, ms.", ge=0)
+        float,
+        Meta(
+            description="Each command is up to this much later, drawn evenly, ms.",
+            ge=0,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 0.0
     amend_latency_ms: Annotated[
-        float, Meta(description="Way of an amend to the venue, ms; -1: as any order.", ge=-1)
+        float,
+        Meta(
+            description="Way of an amend to the venue, ms; -1: as any order.",
+            ge=-1,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = -1.0
     cancel_latency_ms: Annotated[
-        float, Meta(description="Way of a cancel to the venue, ms; -1: as any order.", ge=-1)
+        float,
+        Meta(
+            description="Way of a cancel to the venue, ms; -1: as any order.",
+            ge=-1,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = -1.0
     margin_mode: Annotated[
         MarginMode,
-        Meta(description="CROSS or ISOLATED, for the whole account.", extra=RESTART_ONLY),
+        Meta(
+            description="CROSS or ISOLATED, for the whole account.",
+            extra=RESTART_ONLY | ACCOUNT_WIDE,
+        ),
     ] = MarginMode.CROSS
     margin_tiers: Annotated[
         tuple[MarginTier, ...],
