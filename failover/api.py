@@ -104,7 +104,11 @@ class Active(ConfigView):
 
 
 class Versions(ConfigView):
-    @extend_schema(parameters=[s.VersionsQuery], responses={200: s.VersionList, **_ERRORS})
+    @extend_schema(
+        operation_id="config_versions_list",
+        parameters=[s.VersionsQuery],
+        responses={200: s.VersionList, **_ERRORS},
+    )
     def get(self, request: Request) -> Response:
         """Versions, newest first."""
         query = self.checked(s.VersionsQuery, request)
