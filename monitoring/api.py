@@ -223,6 +223,53 @@ class Positions(ReadView):
         return Response({"timestamp": iso_of_ms(live.now_ms()), "positions": positions})
 
 
+class Quality(ReadView):
+    @extend_schema(responses=s.QualityReport)
+    def get(self, request: Request) -> Response:
+        """How well the orders of each symbol are carried out: score, block and figures (pipeline §8).
+
+        Slippage and adverse markout are costs, markouts gains, in bps; null = not measured yet.
+        """
+        found = {name: live.panel(name).get("quality") for name in live.fanout().symbols()}
+        symbols = {name: quality for name, quality in found.items() if quality is not None}
+        return Response({"timestamp": iso_of_ms(live.now_ms()), "symbols": symbols})
+
+
+class QualityOrders(ReadView):
+    @extend_schema(
+        parameters=[s.TradesQuery], responses={200: s.QualityOrderList, 400: s.ErrorAnswer}
+    )
+    def get(self, request: Request) -> Response:
+        """How each finished order was carried out, newest first."""
+        query = self.query(s.TradesQuery)
+        found = history.order_quality(symbol=query.get("symbol"))
+        return Response(_page("orders", found, query, history.order_quality_json))
+
+
+class Latency(ReadView):
+    @extend_schema(responses=s.LatencyReport)
+    def get(self, request: Request) -> Response:
+        """From the exchange's event to the browser, stage by stage: rolling minute and hour, ms."""
+        stages = live.overview()["latency"]
+        return Response({"timestamp": iso_of_ms(live.now_ms()), "stages": stages})
+
+
+class Risk(ReadView):
+    @extend_schema(responses=s.RiskReport)
+    def get(self, request: Request) -> Response:
+        """The account against its limits, with every reason against new positions."""
+        state = live.overview()
+        return Response(
+            {
+                "timestamp": iso_of_ms(live.now_ms()),
+                "risk": state["risk"],
+                "account": state["account"],
+                "limits": state["limits"],
+                "config": state["config"],
+            }
+        )
+
+
 class MarketSymbols(ReadView):
     @extend_schema(responses=s.SymbolList)
     def get(self, request: Request) -> Response:

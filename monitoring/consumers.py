@@ -1,7 +1,8 @@
 """Websockets of the dashboard: `/ws/overview/` and `/ws/symbol/<SYMBOL>/`, for staff only.
 
 Server to browser: `{"type": "snapshot" | "increment" | "tick", "t": <server epoch ms>, ...}` as
-`monitoring.domain.panel` defines them. Browser to server: `{"type": "resync"}` after a gap.
+`monitoring.domain.panel` defines them. Browser to server: `{"type": "resync"}` after a gap, and now and
+then `{"type": "seen", "t": <t of a message>}`, by which the way to the browser is measured.
 The channel layer is not used: a page must stay alive while the bus is down.
 """
 
@@ -56,8 +57,12 @@ class PanelConsumer(AsyncWebsocketConsumer):
             await self._sender
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if text_data is None or len(text_data) > MAX_CLIENT_BYTES or not _is_resync(text_data):
+        word = _word(text_data)
+        if word is None:
             await self.close(BAD_MESSAGE)
+            return
+        if isinstance(word, Seen):
+            self._fanout.on_seen(word.t, time.time_ns())
             return
         now_s = time.monotonic()
         if now_s - self._resynced_at_s >= RESYNC_MIN_GAP_S:
@@ -77,12 +82,27 @@ class PanelConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=message.decode())
 
 
-def _is_resync(text: str) -> bool:
+class Resync(msgspec.Struct, tag_field="type", tag="resync"):
+    """A message was missed."""
+
+
+class Seen(msgspec.Struct, tag_field="type", tag="seen"):
+    """The message stamped `t` was shown."""
+
+    t: int
+
+
+_words = msgspec.json.Decoder(Resync | Seen)
+
+
+def _word(text: str | None) -> Resync | Seen | None:
+    """What a browser said; None when it is nonsense."""
+    if text is None or len(text) > MAX_CLIENT_BYTES:
+        return None
     try:
-        message = msgspec.json.decode(text)
+        return _words.decode(text)
     except msgspec.DecodeError:
-        return False
-    return isinstance(message, dict) and message.get("type") == "resync"
+        return None
 
 
 def _may_watch(user: Any) -> bool:

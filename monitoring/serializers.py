@@ -113,6 +113,34 @@ class SymbolList(serializers.Serializer[Any]):
     symbols = serializers.ListField(child=serializers.DictField())
 
 
+class QualityReport(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    symbols = serializers.DictField(child=serializers.DictField(), help_text="By symbol.")
+
+
+class QualityOrderList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    orders = serializers.ListField(child=serializers.DictField())
+    count = serializers.IntegerField()
+    page = serializers.IntegerField()
+    pageSize = serializers.IntegerField()
+
+
+class LatencyReport(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    stages = serializers.DictField(
+        child=serializers.DictField(), help_text="{minute, hour}: {n, p50Ms, p90Ms, p99Ms, maxMs}"
+    )
+
+
+class RiskReport(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    risk = serializers.DictField(allow_null=True, help_text="RiskSnapshot; null = not told yet.")
+    account = serializers.DictField(allow_null=True)
+    limits = serializers.DictField(allow_null=True, help_text="Null = config not at hand.")
+    config = serializers.DictField(allow_null=True)
+
+
 class HealthReport(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
     overall = serializers.ChoiceField(choices=("OK", "WARN", "ERROR"))

@@ -13,10 +13,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from monitoring.forms import OrderFilter, TradeFilter
-from monitoring.services import history, live
+from monitoring.services import backtest_reports, history, live
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
-from monitoring.services.trading_config import shown_config
 
 OPERATE = "monitoring.operate"
 
@@ -40,13 +39,7 @@ def staff_page(view: Any) -> Any:
 
 @staff_page
 def overview(request: HttpRequest) -> HttpResponse:
-    config = shown_config()
-    context = {
-        "section": "overview",
-        "max_heat_pct": f"{config.max_heat_pct:g}",
-        "entry_score": f"{config.entry_score:g}",
-    }
-    return render(request, "monitoring/overview.html", context)
+    return render(request, "monitoring/overview.html", {"section": "overview"})
 
 
 @staff_page
@@ -63,9 +56,7 @@ def symbol(request: HttpRequest, symbol: str) -> HttpResponse:
     known = live.fanout().symbols()
     if known and symbol not in known:
         raise Http404(f"{symbol} is not one of the symbols that are read")
-    context = {
-        "section": "symbol", "symbol": symbol, "others": known, "config": shown_config(),
-    }  # fmt: skip
+    context = {"section": "symbol", "symbol": symbol, "others": known}
     return render(request, "monitoring/symbol.html", context)
 
 
@@ -129,6 +120,21 @@ def trade(request: HttpRequest, pk: int) -> HttpResponse:
     if found is None:
         raise Http404("no such trade")
     return render(request, "monitoring/trade.html", {"section": "trades", **found})
+
+
+@staff_page
+def backtests(request: HttpRequest) -> HttpResponse:
+    context = {"section": "backtests", "reports": backtest_reports.newest()}
+    return render(request, "monitoring/backtests.html", context)
+
+
+@staff_page
+def backtest(request: HttpRequest, name: str) -> HttpResponse:
+    """One report as the backtest wrote it; it brings its own styles and no script."""
+    content = backtest_reports.content(name)
+    if content is None:
+        raise Http404("no such report")
+    return HttpResponse(content)
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:

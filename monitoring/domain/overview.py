@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from execution.domain.latency import STAGES
+from failover.domain.latency import latency_of
 from monitoring.domain.health import ERROR, SERVICES, WARN, Beat, service_lamp
 from monitoring.domain.panel import Panel
 from strategy.domain.messages import ExecutionSnapshot, RiskSnapshot
@@ -33,6 +36,8 @@ class Overview:
         self.panel.set_section("account", None)
         self.panel.set_section("risk", None)
         self.panel.set_section("config", None)
+        self.panel.set_section("limits", None)
+        self.panel.set_section("latency", {})
         self._safe_since_ms: int | None = None
         self.panel.set_section("alerts", {"count": 0, "items": []})
         self.on_beats(0, {})
@@ -88,6 +93,7 @@ class Overview:
                 "dailyPnl": round(risk.daily_pnl, 4),
                 "drawdownPct": round(risk.drawdown_pct, 3),
                 "heatPct": round(risk.heat_pct, 3),
+                "openPositions": risk.open_positions,
                 "allowNew": risk.flags.risk_allow_new_positions,
                 "allowLong": risk.flags.risk_allow_new_long,
                 "allowShort": risk.flags.risk_allow_new_short,
@@ -103,6 +109,12 @@ class Overview:
             self.panel.set_row("services", name, service_lamp(beats.get(name), now_ms))
         for gone in set(self.panel.rows("services")) - set(names):
             self.panel.remove_row("services", gone)
+        self.panel.set_section("latency", latency_by_stage(beats))
+        self._count_alerts()
+
+    def on_config(self, config: dict[str, Any]) -> None:
+        """What the strategy says it decides with."""
+        self.panel.set_section("config", config)
         self._count_alerts()
 
     def activity(self, ts_ms: int, kind: str, symbol: str, text: str, level: str = "info") -> None:
@@ -119,6 +131,24 @@ class Overview:
             for name, row in self.panel.rows("services").items()
             if row["status"] in (WARN, ERROR)
         ]
+        config = self.panel.section("config") or {}
+        if problem := config.get("problem"):
+            items.append({"level": "CRIT", "text": problem})
+        if config.get("needsRestart"):
+            fields = ", ".join(config["needsRestart"])
+            items.append({"level": "WARN", "text": f"config waits for a restart: {fields}"})
         reasons = self.panel.section("safety")["reasons"]
         items += [{"level": "CRIT", "text": f"safe mode: {reason}"} for reason in reasons]
         self.panel.set_section("alerts", {"count": len(items), "items": items})
+
+
+def latency_by_stage(beats: Mapping[str, Beat]) -> dict[str, dict[str, Any]]:
+    """What all services measured, in the order of the way: `{stage: {minute: {...}, hour: {...}}}`."""
+    found: dict[str, dict[str, Any]] = {}
+    for beat in beats.values():
+        found |= latency_of(beat.get("details") or {})
+    return {
+        stage: {span: found[stage].get(span) for span in ("minute", "hour")}
+        for stage in STAGES
+        if stage in found
+    }

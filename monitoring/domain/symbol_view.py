@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from market.domain.frames import FEATURE_NAMES, FRAME_JSON_NAMES, BookState, FrameReason
 from market.domain.instruments import Instrument
 from monitoring.domain.candles import CandleFold
 from monitoring.domain.ladder import Ladder, ladder_rows
+from monitoring.domain.limits import Limits
 from monitoring.domain.panel import Increment, Panel
-from strategy.domain.messages import ScoreUpdate, StateEvent
+from monitoring.domain.verdict import verdict
+from strategy.domain.messages import QualityView, ScoreUpdate, StateEvent
 
 SECOND_CANDLES = 1800  # half an hour
 MINUTE_CANDLES = 720  # half a day
@@ -19,6 +22,10 @@ STATE_LINES = 60
 LADDER_DEPTH = 12
 
 NO_BOOK: dict[str, Any] = {"known": False, "bids": [], "asks": []}
+# What `verdict` looks at.
+_JUDGED = (
+    "quote", "score", "state", "position", "quality", "safety", "risk", "account", "limits",
+)  # fmt: skip
 _PRICE_FIELDS = ("bid", "ask", "mid", "microprice", "last_price", "mark_price", "index_price")
 
 
@@ -27,7 +34,7 @@ class SymbolView:
 
     def __init__(self, instrument: Instrument) -> None:
         self.panel = Panel(
-            tables=("orders",),
+            tables=("orders", "checks"),
             series={
                 "candles": SECOND_CANDLES,
                 "minutes": MINUTE_CANDLES,
@@ -39,8 +46,12 @@ class SymbolView:
         self._seconds, self._minutes = CandleFold(1000), CandleFold(60_000)
         self._frame: Any = None
         self._ladder: tuple[Ladder, int] | None = None
+        self._judged: tuple[object, ...] = ()
         self.panel.set_section("instrument", instrument_json(instrument))
-        for name in ("quote", "features", "score", "position", "candle", "minute"):
+        for name in (
+            "quote", "features", "score", "position", "candle", "minute", "quality", "safety",
+            "risk", "account", "limits", "config", "verdict",
+        ):  # fmt: skip
             self.panel.set_section(name, None)
         self.panel.set_section("book", NO_BOOK)
         self.panel.set_section("state", {"state": "FLAT", "since": None, "reason": ""})
@@ -58,6 +69,13 @@ class SymbolView:
 
     def on_score(self, score: ScoreUpdate) -> None:
         self.panel.set_section("score", score_json(score))
+
+    def on_quality(self, quality: QualityView | None) -> None:
+        self.panel.set_section("quality", None if quality is None else quality_json(quality))
+
+    def on_limits(self, limits: Limits | None) -> None:
+        """The symbol's own thresholds; None while nobody knows which config holds."""
+        self.panel.set_section("limits", limits)
 
     def on_state(self, event: StateEvent) -> None:
         ts_ms = event.ts_ns // 1_000_000
@@ -95,7 +113,27 @@ class SymbolView:
             ladder = self._ladder[0]
             self.panel.set_section("book", ladder_rows(ladder, self.instrument, LADDER_DEPTH))
             self._ladder = (ladder, ladder.version)
+        self._judge()
         return self.panel.drain()
+
+    def _judge(self) -> None:
+        """Why an entry may or may not go: anew when something it looks at has changed.
+
+        Of a quote only the book's state counts (its spread moves ten times a second), of a position its side.
+        """
+        sections = {name: self.panel.section(name) for name in _JUDGED}
+        quote, position = sections["quote"] or {}, sections["position"] or {}
+        seen = (
+            quote.get("bookState"), quote.get("warm"), position.get("side"),
+            *(sections[name] for name in _JUDGED if name not in ("quote", "position")),
+        )  # fmt: skip
+        if seen == self._judged:
+            return
+        self._judged = seen
+        said = verdict(**sections)
+        for check in said.pop("checks"):
+            self.panel.set_row("checks", check["name"], check)
+        self.panel.set_section("verdict", said)
 
     def _price(self, ts_ms: int, mid: float) -> None:
         if closed := self._seconds.add(ts_ms, mid):
@@ -146,6 +184,49 @@ def score_json(score: ScoreUpdate) -> dict[str, Any]:
         "blockedReasons": list(score.blocked_reasons),
         "regime": score.regime or None,
         "regimeReason": score.regime_reason,
+        "regimeFigures": _numbers(score.regime_figures, 3),
+        "regimeProximity": number(score.regime_proximity, 3),
+        "globalRegime": score.global_regime or None,
+        "globalRegimeReason": score.global_regime_reason,
+        "contributionsLong": _numbers(score.contributions_long, 3),
+        "contributionsShort": _numbers(score.contributions_short, 3),
+        "penalties": _numbers(score.penalties, 3),
+        "neededMoveBps": number(score.needed_move_bps, 2) if score.needed_move_bps else None,
+        "costParts": _numbers(score.cost_parts, 3),
+        "armedFrames": score.armed_frames,
+        "scorer": score.scorer,
+        "configVersion": score.config_version,
+    }
+
+
+def _numbers(values: Mapping[str, float], digits: int) -> dict[str, float | None]:
+    return {name: number(value, digits) for name, value in values.items()}
+
+
+def quality_json(quality: QualityView) -> dict[str, Any]:
+    """Slippage and adverse markout are costs, markouts gains; bps. Null = not measured yet."""
+    figures = {
+        "midSlippageBps": quality.mid_slippage_bps,
+        "fillRatio": quality.fill_ratio,
+        "timeToFillMs": quality.time_to_fill_ms,
+        "markout1sBps": quality.markout_1s_bps,
+        "markout5sBps": quality.markout_5s_bps,
+        "markout30sBps": quality.markout_30s_bps,
+    }
+    return {
+        "score": number(quality.score, 1),
+        "blocked": quality.blocked,
+        "reason": quality.reason,
+        "probation": quality.probation,
+        "entriesLeft": quality.entries_left,
+        "blockedSince": quality.blocked_since_ns // 1_000_000 or None,
+        "probationAt": quality.probation_at_ns // 1_000_000 or None,
+        "orders": quality.orders,
+        "slippageBps": number(quality.slippage_bps, 3),
+        "adverseMarkoutBps": number(quality.adverse_markout_bps, 3),
+        "rejectRate": number(quality.reject_rate, 4),
+        **{name: None if value is None else number(value, 3) for name, value in figures.items()},
+        "penalties": _numbers(quality.penalties, 3),
     }
 
 

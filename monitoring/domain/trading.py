@@ -51,6 +51,7 @@ class TradingFold:
     def on_snapshot(self, snapshot: ExecutionSnapshot) -> None:
         """The whole truth once a second; news that is younger than it stands."""
         self.overview.on_account(snapshot)
+        self._quality_told(snapshot)
         ts_ms = snapshot.ts_ns // 1_000_000
         held = {position.symbol for position in snapshot.positions}
         for position in snapshot.positions:
@@ -60,6 +61,17 @@ class TradingFold:
         for symbol in set(self.overview.panel.rows("positions")) - held:
             if self._position_ms.get(symbol, 0) <= ts_ms:
                 self._remove_position(symbol)
+
+    def _quality_told(self, snapshot: ExecutionSnapshot) -> None:
+        for symbol, view in self._symbols.items():
+            quality = snapshot.quality.get(symbol)
+            view.on_quality(quality)
+            row = self.overview.panel.rows("symbols").get(symbol, {})
+            shown = None if quality is None else round(quality.score)
+            blocked = quality is not None and quality.blocked
+            self.overview.panel.set_row(
+                "symbols", symbol, {**row, "quality": shown, "qualityBlocked": blocked}
+            )
 
     def _position_told(self, position: PositionView) -> None:
         view = self._symbols.get(position.symbol)
@@ -81,7 +93,7 @@ class TradingFold:
             "openRisk": round(position.open_risk, 4),
             "mfeBps": round(position.mfe_bps, 2),
             "maeBps": round(position.mae_bps, 2),
-            "tps": before.get("tps", []) if before.get("planId") == position.plan_id else [],
+            **(_kept_of_plan(before) if before.get("planId") == position.plan_id else _NO_LEGS),
         }
         self._set_position(position.symbol, _marked(row, self._mids.get(position.symbol)))
 
@@ -165,7 +177,7 @@ class TradingFold:
         told = {
             "symbol": symbol, "side": row["side"], "qty": row["qty"], "avgEntry": row["avgEntry"],
             "planId": row.get("planId"), "stopPrice": row.get("stopPrice"),
-            "tps": list(row.get("tps") or []),
+            **_kept_of_plan(row),
         }  # fmt: skip
         self._set_position(symbol, _marked({**before, **told}, self._mids.get(symbol)))
 
@@ -197,6 +209,20 @@ _TRADE_FIELDS = (
     "symbol", "side", "entryPrice", "closePrice", "qty", "realizedPnl", "fees", "durationSeconds",
     "exitReason", "planId",
 )  # fmt: skip
+
+
+# What only execution's POSITION rows tell of a plan; a snapshot keeps it.
+_NO_LEGS: dict[str, Any] = {
+    "tps": [], "dcas": [], "breakEvenMoved": None, "trailing": None, "timeStopAt": None,
+    "profile": None, "leverage": None, "liquidationPrice": None,
+}  # fmt: skip
+
+
+def _kept_of_plan(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: list(row.get(name) or []) if isinstance(empty, list) else row.get(name)
+        for name, empty in _NO_LEGS.items()
+    }
 
 
 def _marked(row: dict[str, Any], mid: float | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ the number of symbols and the limits of tables and series.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from market.domain.events import EventChunk
@@ -16,6 +16,7 @@ from market.domain.frames import BookState, Frames
 from market.domain.instruments import Instrument
 from monitoring.domain.health import Beat
 from monitoring.domain.ladder import Ladders
+from monitoring.domain.limits import Limits
 from monitoring.domain.overview import Overview
 from monitoring.domain.panel import Increment, Panel, Snapshot
 from monitoring.domain.symbol_view import SymbolView, instrument_json, number
@@ -75,6 +76,17 @@ class SafeModeSince:
     since_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsSeen:
+    """The thresholds in force: of the config document, and of the symbols with their own."""
+
+    base: Limits | None = None
+    symbols: Mapping[str, Limits] = field(default_factory=dict)
+
+    def of(self, symbol: str) -> Limits | None:
+        return self.symbols.get(symbol, self.base)
+
+
 ViewMessage = (
     BeatsSeen
     | InstrumentsSeen
@@ -83,6 +95,7 @@ ViewMessage = (
     | FeedGapSeen
     | RecordSeen
     | SafeModeSince
+    | LimitsSeen
     | StateEvent
     | ScoreUpdate
     | RiskSnapshot
@@ -100,6 +113,7 @@ class DashboardView:
         self._symbols: dict[str, SymbolView] = {}
         self._ladders = Ladders()
         self._trading = TradingFold(self.overview, self._symbols)
+        self._limits = LimitsSeen()
         self._retired_seq: dict[str, int] = {}  # where the panels of symbols that left stood
 
     # --- reading -------------------------------------------------------------------------------------
@@ -146,6 +160,7 @@ class DashboardView:
             case ExecutionSnapshot():
                 self._trading.on_snapshot(message)
                 self._show_safety()
+                self._show_account()
             case ExecutionEvent():
                 self._trading.on_event(message)
             case ScoreUpdate():
@@ -154,11 +169,12 @@ class DashboardView:
                 self._state(message)
             case RiskSnapshot():
                 self.overview.on_risk(message)
+                self._show_account()
             case _:
                 self._housekeeping(message)
 
     def _housekeeping(
-        self, message: BeatsSeen | InstrumentsSeen | FeedGapSeen | SafeModeSince
+        self, message: BeatsSeen | InstrumentsSeen | FeedGapSeen | SafeModeSince | LimitsSeen
     ) -> None:
         match message:
             case BeatsSeen(now_ms, beats):
@@ -166,6 +182,8 @@ class DashboardView:
                 self._config_in_force(beats.get("strategy"))
             case InstrumentsSeen(instruments):
                 self._instruments(instruments)
+            case LimitsSeen():
+                self._limits_seen(message)
             case FeedGapSeen():
                 self._forget_books()
             case SafeModeSince(since_ms):
@@ -174,12 +192,32 @@ class DashboardView:
 
     def _config_in_force(self, beat: Beat | None) -> None:
         """What the strategy says it decides with; the last word stands while it is silent."""
-        if beat is None or not (version := (beat.get("details") or {}).get("configVersion")):
+        details = {} if beat is None else beat.get("details") or {}
+        if not (version := details.get("configVersion")):
             return
-        config = {"version": str(version)}
-        if config != self.overview.panel.section("config"):
-            for panel in (self.overview.panel, *(view.panel for view in self._symbols.values())):
-                panel.set_section("config", config)
+        config = {
+            "version": str(version),
+            "number": details.get("configNumber"),
+            "problem": str(details.get("configProblem") or ""),
+            "needsRestart": list(details.get("configNeedsRestart") or ()),
+            "pinned": bool(details.get("configPinned")),
+        }
+        self.overview.on_config(config)
+        for view in self._symbols.values():
+            view.panel.set_section("config", config)
+
+    def _limits_seen(self, limits: LimitsSeen) -> None:
+        self._limits = limits
+        self.overview.panel.set_section("limits", limits.base)
+        for symbol, view in self._symbols.items():
+            view.on_limits(limits.of(symbol))
+
+    def _show_account(self) -> None:
+        """The account's figures stand beside every symbol's own."""
+        for name in ("risk", "account"):
+            section = self.overview.panel.section(name)
+            for view in self._symbols.values():
+                view.panel.set_section(name, section)
 
     def _show_safety(self) -> None:
         """Safe mode is news on every page."""
@@ -211,8 +249,9 @@ class DashboardView:
     def _new_symbol(self, instrument: Instrument) -> None:
         """A symbol that comes back counts on past its old panel, so that a client of that one notices."""
         view = self._symbols[instrument.symbol] = SymbolView(instrument)
-        view.panel.set_section("safety", self.overview.panel.section("safety"))
-        view.panel.set_section("config", self.overview.panel.section("config"))
+        for name in ("safety", "config", "risk", "account"):
+            view.panel.set_section(name, self.overview.panel.section(name))
+        view.on_limits(self._limits.of(instrument.symbol))
         for key, order in self.overview.panel.rows("orders").items():
             if order["symbol"] == instrument.symbol:
                 view.panel.set_row("orders", key, order)

@@ -34,6 +34,7 @@ from monitoring.domain.view import (
     FeedGapSeen,
     FramesSeen,
     InstrumentsSeen,
+    LimitsSeen,
     RecordSeen,
     ViewMessage,
 )
@@ -50,6 +51,7 @@ from strategy.domain.messages import (
 logger = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 0.5
+CONFIG_RETRY_S = 1.0  # between two looks for the document of a version
 LOCAL_SERVICES = ("exchange",)
 
 # How far back each stream is read at the start, seconds; None = all there is.
@@ -84,8 +86,15 @@ class BusView:
     """Reads the streams of one bus into a fanout. `unreadable` counts what broke its contract, by stream."""
 
     def __init__(
-        self, fanout: Fanout, *, url: str, prefix: str, recordings: Path | None = None
+        self,
+        fanout: Fanout,
+        *,
+        url: str,
+        prefix: str,
+        recordings: Path | None = None,
+        read_limits: Callable[[str], LimitsSeen | None] | None = None,
     ) -> None:
+        """`read_limits` finds the thresholds of a config version; it blocks and runs in a thread."""
         self.unreadable: Counter[str] = Counter()
         self.beats: dict[str, dict[str, Any]] = {}
         self.bus_lag_ms: float | None = None
@@ -93,6 +102,9 @@ class BusView:
         self._url = url
         self._prefix = prefix
         self._recordings = recordings
+        self._read_limits = read_limits
+        self._config_version = ""
+        self._config_asked_s = 0.0
 
     async def run(self, earlier: Iterable[ViewMessage] = ()) -> None:
         """Until cancelled. `earlier` is what the database still knew of before this process."""
@@ -182,7 +194,21 @@ class BusView:
             now_ms = time.time_ns() // 1_000_000
             bus_beat |= {"ts": iso_of_ms(now_ms)}
             self._fanout.apply(BeatsSeen(now_ms, {**self.beats, "bus": bus_beat}))
+            await self._follow_config()
             await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _follow_config(self) -> None:
+        """Another config version in force has other thresholds."""
+        details = (self.beats.get("strategy") or {}).get("details") or {}
+        version, now_s = str(details.get("configVersion") or ""), time.monotonic()
+        is_old = version == self._config_version or now_s - self._config_asked_s < CONFIG_RETRY_S
+        if not version or is_old or self._read_limits is None:
+            return
+        self._config_asked_s = now_s
+        limits = await asyncio.to_thread(self._read_limits, version)
+        if limits is not None:
+            self._config_version = version
+        self._fanout.apply(limits or LimitsSeen())
 
     async def _read_heartbeats(self, client: Redis) -> dict[str, Any]:
         """Refresh `beats` and return the bus's own. Without the bus the last beats stay and grow old."""

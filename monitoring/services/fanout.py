@@ -14,11 +14,14 @@ from typing import Any
 
 import msgspec
 
+from execution.domain.latency import EVENT_TO_BROWSER
+from failover.domain.latency import LatencyTable
 from market.domain.instruments import Instrument
-from monitoring.domain.view import OVERVIEW, DashboardView, ViewMessage
+from monitoring.domain.view import OVERVIEW, DashboardView, FramesSeen, ViewMessage
 
 ROOM_PER_WATCHER = 8
 INTERVAL_S = 0.1  # at most ten updates a second and panel
+STAMPS_REMEMBERED = 100  # ten seconds of beats
 TICK_S = 1.0  # a quiet panel says that it is alive
 
 _encode = msgspec.json.Encoder().encode
@@ -62,10 +65,15 @@ class Fanout:
         self._lock = threading.Lock()
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._said_at_s: dict[str, float] = {}
+        self.latency = LatencyTable((EVENT_TO_BROWSER,))
+        self._newest_event_ns = 0
+        self._event_ages_ns: dict[int, int] = {}  # stamp of a beat -> age of its newest event
 
     def apply(self, message: ViewMessage) -> None:
         with self._lock:
             self._view.apply(message)
+        if isinstance(message, FramesSeen) and message.frames.size:
+            self._newest_event_ns = int(message.frames["ts_ns"][-1])
 
     def state(self, panel: str) -> dict[str, Any] | None:
         """The panel as it stands, for the API; None when there is no such panel."""
@@ -101,8 +109,27 @@ class Fanout:
     def beat(self) -> None:
         """Send every watched panel's changes since the last beat."""
         now_s = time.time()
+        self._note_event_age(now_s)
         for panel, watchers in list(self._watchers.items()):
             self._serve(panel, watchers, now_s)
+
+    def _note_event_age(self, now_s: float) -> None:
+        """Of what is sent with this beat's stamp; nothing when no frame came since the last beat."""
+        if not self._newest_event_ns:
+            return
+        self._event_ages_ns[int(now_s * 1000)] = int(now_s * 1e9) - self._newest_event_ns
+        self._newest_event_ns = 0
+        if len(self._event_ages_ns) > STAMPS_REMEMBERED:
+            del self._event_ages_ns[next(iter(self._event_ages_ns))]
+
+    def on_seen(self, stamp_ms: int, now_ns: int) -> None:
+        """A browser has shown what was stamped so; the way back of its word is counted in.
+
+        A stamp that was never given, or long ago, says nothing.
+        """
+        age_ns = self._event_ages_ns.get(stamp_ms)
+        if age_ns is not None:
+            self.latency.add(EVENT_TO_BROWSER, age_ns + now_ns - stamp_ms * 1_000_000, now_ns)
 
     def _serve(self, panel: str, watchers: set[Watcher], now_s: float) -> None:
         increment, snapshot = self._read(panel, any(w.wants_snapshot for w in watchers))

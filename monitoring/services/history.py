@@ -11,7 +11,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
 from execution.domain.operator import OperatorAction, OperatorCommand
-from execution.models import ClosedTrade, Fill, OrderRow
+from execution.models import ClosedTrade, Fill, OrderQuality, OrderRow
 from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
 from monitoring.domain.view import RecordSeen, SafeModeSince, ViewMessage
@@ -96,7 +96,50 @@ def order_with_history(client_order_id: str) -> dict[str, Any] | None:
     if order is None:
         return None
     fills = Fill.objects.filter(client_order_id=client_order_id).order_by("timestamp", "pk")
-    return {"order": order, "fills": fills, "siblings": _orders_of(order.plan_id, order.pk)}
+    quality = OrderQuality.objects.filter(client_order_id=client_order_id).first()
+    siblings = _orders_of(order.plan_id, order.pk)
+    return {"order": order, "fills": fills, "siblings": siblings, "quality": quality}
+
+
+def order_quality(*, symbol: str | None = None) -> QuerySet[OrderQuality]:
+    """How orders were carried out, newest first."""
+    found = OrderQuality.objects.order_by("-timestamp", "-pk")
+    return _matching(found, symbol=_upper(symbol))
+
+
+def order_quality_json(row: OrderQuality) -> dict[str, Any]:
+    """The QUALITY row of execution (docs/execution-quality.md)."""
+    return {
+        "timestamp": _iso(row.timestamp),
+        "clientOrderId": row.client_order_id,
+        "symbol": row.symbol,
+        "side": row.side,
+        "leg": row.leg,
+        "planId": row.plan_id,
+        "requestId": row.request_id,
+        "mode": row.mode,
+        "configVersion": row.config_version,
+        "outcome": row.outcome,
+        "reason": row.reason or None,
+        "placedAt": _iso(row.placed_at),
+        "arrivedAt": _iso(row.arrived_at) if row.arrived_at else None,
+        "firstFillAt": _iso(row.first_fill_at) if row.first_fill_at else None,
+        "endedAt": _iso(row.ended_at),
+        "qty": row.qty,
+        "filledQty": row.filled_qty,
+        "makerQty": row.maker_qty,
+        "avgFillPrice": row.avg_fill_price,
+        "decisionPrice": row.decision_price,
+        "arrivalTouch": row.arrival_touch,
+        "fillRatio": row.fill_ratio,
+        "timeToFillMs": row.time_to_fill_ms,
+        "decisionSlippageBps": row.decision_slippage_bps,
+        "touchSlippageBps": row.touch_slippage_bps,
+        "markout1sBps": row.markout1s_bps,
+        "markout5sBps": row.markout5s_bps,
+        "markout30sBps": row.markout30s_bps,
+        "schemaVersion": 1,
+    }
 
 
 def trade_with_orders(pk: int) -> dict[str, Any] | None:

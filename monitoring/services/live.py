@@ -14,6 +14,7 @@ from monitoring.domain.view import OVERVIEW, DashboardView
 from monitoring.services import history
 from monitoring.services.bus_view import BusView
 from monitoring.services.fanout import Fanout
+from monitoring.services.trading_config import limits_in_force
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def bus_view() -> BusView:
         url=settings.REDIS_URL,
         prefix=settings.BUS_PREFIX,
         recordings=settings.DATA_DIR / "market",
+        read_limits=limits_in_force,
     )
 
 
@@ -59,6 +61,11 @@ async def stop() -> None:
 def overview() -> dict[str, Any]:
     """The overview panel as it stands."""
     return fanout().state(OVERVIEW) or {}
+
+
+def panel(name: str) -> dict[str, Any]:
+    """A panel as it stands; empty when there is none of that name."""
+    return fanout().state(name) or {}
 
 
 def now_ms() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections

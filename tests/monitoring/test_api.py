@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from rest_framework.authtoken.models import Token
 
 from execution.domain.operator import OperatorAction, OperatorCommand, OperatorResult
+from execution.models import OrderQuality
 from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
-from monitoring.domain.view import RecordSeen
+from monitoring.domain.view import BeatsSeen, LimitsSeen, RecordSeen
 from monitoring.services import live, operator
-from strategy.domain.messages import ExecutionSnapshot
+from strategy.domain.messages import ExecutionSnapshot, QualityView
+from tests.monitoring.domain.builders import INSTRUMENTS, SPANS, a_beat, a_risk
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +38,10 @@ READS = (
     "/api/positions",
     "/api/health",
     "/api/market/symbols",
+    "/api/latency",
+    "/api/quality",
+    "/api/quality/orders",
+    "/api/risk",
 )
 
 
@@ -329,3 +336,46 @@ def test_no_query_makes_a_list_a_server_error(
     cache.clear()
 
     assert reader_client.get(path, query).status_code in (200, 400, 404)
+
+
+# --- quality, latency, risk --------------------------------------------------------------------------
+
+
+def test_quality_is_told_of_the_symbols_whose_orders_were_judged(reader_client: Client) -> None:
+    live.fanout().apply(INSTRUMENTS)
+    execution_reports(quality={"ETHUSDT": QualityView(score=31.0, blocked=True, reason="bad")})
+
+    symbols = reader_client.get("/api/quality").json()["symbols"]
+
+    assert list(symbols) == ["ETHUSDT"]
+    assert (symbols["ETHUSDT"]["score"], symbols["ETHUSDT"]["blocked"]) == (31.0, True)
+
+
+def test_how_orders_were_carried_out_is_paged_newest_first(reader_client: Client) -> None:
+    for day in (1, 2, 3):
+        at = datetime(2026, 1, day, tzinfo=UTC)
+        OrderQuality.objects.create(
+            client_order_id=f"o{day}", timestamp=at, symbol="BTCUSDT", side="BUY", leg="ENTRY",
+            mode="SIM", outcome="FILLED", placed_at=at, ended_at=at, qty=1, filled_qty=1, maker_qty=0,
+        )  # fmt: skip
+
+    answer = reader_client.get("/api/quality/orders", {"symbol": "BTCUSDT", "pageSize": 2}).json()
+
+    assert [row["clientOrderId"] for row in answer["orders"]] == ["o3", "o2"]
+    assert answer["count"] == 3
+    assert answer["orders"][0]["markout5sBps"] is None
+    assert reader_client.get("/api/quality/orders", {"symbol": "?"}).status_code == 400
+
+
+def test_latency_and_risk_are_told_as_the_services_said_them(reader_client: Client) -> None:
+    beat = a_beat(latency={"sentToAck": SPANS}, configVersion="v7", configNumber=7)
+    live.fanout().apply(BeatsSeen(1, {"strategy": beat}))
+    live.fanout().apply(a_risk(reasons=("heat 2.00 % (limit 2 %)",)))
+    live.fanout().apply(LimitsSeen({"maxHeatPct": 2.0}))
+
+    stages = reader_client.get("/api/latency").json()["stages"]
+    risk = reader_client.get("/api/risk").json()
+
+    assert stages["sentToAck"]["minute"]["p90Ms"] == 2.0
+    assert risk["risk"]["reasons"] == ["heat 2.00 % (limit 2 %)"]
+    assert (risk["limits"], risk["config"]["number"]) == ({"maxHeatPct": 2.0}, 7)

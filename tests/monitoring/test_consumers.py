@@ -56,6 +56,21 @@ async def test_staff_gets_a_snapshot_and_another_one_when_asking_again() -> None
     await socket.disconnect()
 
 
+async def test_a_browser_that_tells_what_it_has_seen_is_heard() -> None:
+    cookie = await sync_to_async(a_session)()
+    socket = a_socket("/ws/overview/", cookie)
+    assert (await socket.connect())[0]
+    first = await socket.receive_json_from(10)
+
+    await socket.send_json_to({"type": "seen", "t": first["t"]})
+    await socket.send_json_to({"type": "seen", "t": -(2**70)})  # a stamp that was never given
+    await socket.send_json_to({"type": "resync"})
+
+    while (await socket.receive_json_from(10))["type"] != "snapshot":
+        pass
+    await socket.disconnect()
+
+
 async def test_a_symbol_page_stays_alive_while_its_symbol_is_unknown() -> None:
     cookie = await sync_to_async(a_session)()
     socket = a_socket("/ws/symbol/BTCUSDT/", cookie)
@@ -67,7 +82,7 @@ async def test_a_symbol_page_stays_alive_while_its_symbol_is_unknown() -> None:
 
 async def test_nonsense_from_a_browser_closes_its_socket() -> None:
     cookie = await sync_to_async(a_session)()
-    for nonsense in ("?", "[]", "{", '{"type": "buy"}', "x" * 5000):
+    for nonsense in ("?", "[]", "{", '{"type": "buy"}', '{"type": "seen", "t": "x"}', "x" * 5000):
         socket = a_socket("/ws/overview/", cookie)
         assert (await socket.connect())[0]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from execution.models import OrderQuality, OrderRow
+
 pytestmark = pytest.mark.django_db
 
-PAGES = ("/", "/symbol/BTCUSDT/", "/orders/", "/trades/")
+PAGES = ("/", "/symbol/BTCUSDT/", "/orders/", "/trades/", "/backtests/")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -50,3 +56,50 @@ def test_orders_come_as_csv_too(reader_client: Client) -> None:
 
     assert answer["Content-Type"] == "text/csv"
     assert answer.content.startswith(b"created_at,symbol,side,leg,type,price")
+
+
+def test_a_backtest_report_is_listed_and_served_as_it_was_written(
+    reader_client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    folder = tmp_path / "backtests" / "btc-week"
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text("<!doctype html><title>BTC week</title>")
+
+    assert b"/backtests/btc-week/" in reader_client.get("/backtests/").content
+    answer = reader_client.get("/backtests/btc-week/")
+
+    assert b"BTC week" in answer.content
+    assert "script-src 'self'" in answer["Content-Security-Policy"]
+    assert Client().get("/backtests/btc-week/").status_code == 302
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "%2e%2e", "..%2fmarket", ".hidden", "a%00b"])
+def test_no_name_leads_out_of_the_folder_of_reports(
+    reader_client: Client, settings: Any, tmp_path: Path, name: str
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "backtests").mkdir()
+    (tmp_path / "report.html").write_text("secret")
+
+    assert reader_client.get(f"/backtests/{name}/").status_code == 404
+
+
+def test_an_order_shows_how_it_was_carried_out(reader_client: Client) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    OrderRow.objects.create(
+        client_order_id="AISCLP-1", symbol="BTCUSDT", side="BUY", type="LIMIT", time_in_force="PostOnly",
+        qty=0.1, status="FILLED", state="FILLED", leg="ENTRY", source="X", mode="SIM", created_at=now,
+        updated_at=now,
+    )  # fmt: skip
+    assert b"Not judged yet" in reader_client.get("/orders/AISCLP-1/").content
+
+    OrderQuality.objects.create(
+        client_order_id="AISCLP-1", timestamp=now, symbol="BTCUSDT", side="BUY", leg="ENTRY",
+        mode="SIM", outcome="FILLED", placed_at=now, ended_at=now, qty=0.1, filled_qty=0.1,
+        maker_qty=0.1, markout5s_bps=-2.25,
+    )  # fmt: skip
+    page = reader_client.get("/orders/AISCLP-1/").content.decode()
+
+    assert "\N{MINUS SIGN}2.25 bps" in page
+    assert "config version" in page.lower()

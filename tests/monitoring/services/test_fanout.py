@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from market.domain.frames import FRAME_DTYPE
 from monitoring.domain.panel import apply_increment
 from monitoring.domain.times import iso_of_ms
-from monitoring.domain.view import OVERVIEW, BeatsSeen, DashboardView
-from monitoring.services.fanout import ROOM_PER_WATCHER, Fanout, Watcher
+from monitoring.domain.view import OVERVIEW, BeatsSeen, DashboardView, FramesSeen
+from monitoring.services.fanout import ROOM_PER_WATCHER, STAMPS_REMEMBERED, Fanout, Watcher
 
 NOW_MS = 1_760_000_000_000
 
@@ -98,3 +101,33 @@ async def test_who_left_is_sent_nothing() -> None:
     fanout.beat()
 
     assert not watcher.has_waiting()
+
+
+async def test_the_way_to_a_browser_is_measured_by_its_own_word() -> None:
+    fanout = a_fanout()
+    watcher = fanout.join(OVERVIEW)
+    frames = np.zeros(1, FRAME_DTYPE)
+    frames["ts_ns"] = time.time_ns() - 30_000_000
+    fanout.apply(FramesSeen(frames))
+
+    fanout.beat()
+    stamp_ms = (await read_all(watcher))[0]["t"]
+    fanout.on_seen(stamp_ms, (stamp_ms + 12) * 1_000_000)
+    fanout.on_seen(stamp_ms - 5, time.time_ns())  # never given
+    summary = fanout.latency.summary((stamp_ms + 12) * 1_000_000)["eventToBrowser"]["minute"]
+
+    assert summary["n"] == 1
+    assert isinstance(summary["maxMs"], float)
+    assert summary["maxMs"] >= 30 + 12 - 2  # the stamp is whole milliseconds
+
+
+async def test_stamps_that_no_browser_answers_are_forgotten() -> None:
+    fanout = a_fanout()
+    frames = np.zeros(1, FRAME_DTYPE)
+
+    for step in range(STAMPS_REMEMBERED * 2):
+        frames["ts_ns"] = step + 1
+        fanout.apply(FramesSeen(frames))
+        fanout._note_event_age(step / 10)
+
+    assert len(fanout._event_ages_ns) == STAMPS_REMEMBERED
