@@ -120,7 +120,7 @@ async def start_execution(
     context.spawn(_stop_with_host(context, service.reader), name="stop")
     if follower.config.is_invalid:
         account.refuse_entries(CONFIG_INVALID, follower.config.problem, time.time_ns())
-    follow_config(
+    await follow_config(
         context, bus, settings, follower, lambda config: account.on_config(config, time.time_ns())
     )
     context.spawn(service.run(), name="consume")

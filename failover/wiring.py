@@ -1,7 +1,7 @@
 """Brings the trading config to a service: at its start, and whenever another version is activated.
 
     follower = open_config("strategy", settings, pinned="")
-    follow_config(context, bus, settings, follower, apply)
+    await follow_config(context, bus, settings, follower, apply)
 
 `apply(config)` runs on the service's loop between two of its inputs. News come over the bus at once; a look
 into the database twice a second finds what the bus has lost. Without either the service goes on as it is.
@@ -10,6 +10,7 @@ into the database twice a second finds what the bus has lost. Without either the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError, close_old_connections, connections
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from failover.adapters.config_bus import CONFIG_CODEC, CONFIG_STREAM
 from failover.adapters.files import read_json_snapshot, write_json_snapshot
@@ -58,7 +60,7 @@ def open_config(service: str, settings: Any, *, pinned: str = "") -> ConfigFollo
     return ConfigFollower(use_stored(stored), seen=stored)
 
 
-def follow_config(
+async def follow_config(
     context: ServiceContext, bus: Redis, settings: Any, follower: ConfigFollower, apply: Apply
 ) -> None:
     """Keep `follower` and the service on the active version until the service stops."""
@@ -67,7 +69,12 @@ def follow_config(
     if follower.pinned:
         return
     following = _Following(context, settings, follower, apply)
-    context.spawn(following.listen(bus), name="config-news")
+    reader = StreamReader(bus, {settings.BUS_PREFIX + CONFIG_STREAM: "$"})
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        await (
+            reader.open()
+        )  # from here on no news is missed; without a bus it opens by itself later
+    context.spawn(following.listen(reader), name="config-news")
     context.spawn(following.look(), name="config-look")
 
 
@@ -76,16 +83,14 @@ class _Following:
         self, context: ServiceContext, settings: Any, follower: ConfigFollower, apply: Apply
     ) -> None:
         self._context = context
-        self._stream = settings.BUS_PREFIX + CONFIG_STREAM
         self._path = _memory(settings, context.name)
         self._follower = follower
         self._apply = apply
         self._bad = OncePerKind(logger, "bad_config_news")
         self._is_blind = False
 
-    async def listen(self, bus: Redis) -> None:
+    async def listen(self, reader: StreamReader) -> None:
         """Take activations off the bus."""
-        reader = StreamReader(bus, {self._stream: "$"})
         stop = asyncio.ensure_future(self._context.stopping.wait())
         stop.add_done_callback(lambda _: reader.close())
         try:

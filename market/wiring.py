@@ -142,7 +142,7 @@ async def start_market(
         context.unless_stopping(follow_clock(latency.offset, venue_clock.sample)), name="clock"
     )
     context.spawn(runtime.run(context.stopping), name="market")
-    follow_config(
+    await follow_config(
         context,
         bus,
         settings,

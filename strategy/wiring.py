@@ -63,7 +63,7 @@ async def start_strategy(
     async def apply(config: ActiveConfig) -> None:
         await loop.on_config(decision_config_of(config.document))
 
-    follow_config(context, bus, settings, follower, apply)
+    await follow_config(context, bus, settings, follower, apply)
     await loop.run(context)
 
 
