@@ -132,7 +132,8 @@ class SimulatedExchange:
             if not self._floor.reports.is_empty:
                 if has_seen:
                     break
-                end = position + 1  # heard of when the message arrives that lets this time pass
+                # heard of when the message arrives that lets this time pass
+                end = min(end, position + 1)
         return position, self._floor.reports.take()
 
     def _usable(self, chunk: EventChunk) -> EventChunk:
