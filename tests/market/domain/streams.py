@@ -14,7 +14,8 @@ from market.domain.events import ChunkBuilder, EventChunk, EventKind
 from market.domain.frames import FEATURE_NAMES, BookState, FrameReason, Frames
 from market.domain.instruments import Instrument
 from market.domain.kernel import MarketKernel
-from tests.market.domain.reference import FrameDict, Reference, messages_of
+from tests.market.domain.reference import Reference
+from tests.market.domain.reference_parts import FrameDict, messages_of
 
 START_NS = 1_760_000_000_012_345_678
 KINDS = tuple(EventKind)

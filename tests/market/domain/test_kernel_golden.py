@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from market.domain.config import MarketConfig
 from market.domain.kernel import MarketKernel
 from replay.adapters.market_data import open_market_data
-from tests.market.domain.reference import Reference, messages_of
+from tests.market.domain.reference import Reference
+from tests.market.domain.reference_parts import messages_of
 from tests.market.domain.streams import (
     Step,
     assert_same_frames,
