@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from execution.domain.quality_block import BlockState
-from execution.domain.workspace import CoreState
+from execution.domain.trade_calm import first_for_trade
+from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
 from market.domain.frames import FrameReason, Frames
 
@@ -23,12 +24,25 @@ def next_second_ns(ts_ns: int) -> int:
     return (ts_ns // SECOND_NS + 1) * SECOND_NS
 
 
-def first_needed(state: CoreState, frames: Frames, start: int) -> int:
-    """Index of the first frame from `start` on that may change something; `len(frames)` when none does."""
-    if state.trades or state.strays:
+def first_needed(work: Workspace, frames: Frames, start: int) -> int:
+    """Index of the first frame from `start` on that may change something; `len(frames)` when none does.
+
+    While anything is held or pending each whole second counts: equity moves, and limits with it.
+    """
+    state = work.state
+    if state.strays:
         return start
-    due_ns = idle_due_ns(state)
-    return start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))
+    due_ns = next_second_ns(state.last_snapshot_ns) if state.trades else idle_due_ns(state)
+    stop = start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))
+    for trade in state.trades.values():
+        looked_ns = work.settled.get(trade.symbol)
+        if looked_ns is None:
+            return start
+        stop = start + first_for_trade(
+            trade, state.orders, work.config_for(trade.symbol), frames[start:stop],
+            work.columns[trade.symbol], looked_ns,
+        )  # fmt: skip
+    return stop
 
 
 def idle_due_ns(state: CoreState) -> int:

@@ -26,6 +26,7 @@ from execution.domain.outputs import ExecutionOutput
 from execution.domain.records import Row
 from execution.domain.requests import RequestDesk
 from execution.domain.trade import ManagedTrade, Quote
+from execution.domain.trade_calm import note_extremes
 from execution.domain.trade_runner import TradeRunner
 from execution.domain.venue import (
     CommandRefused,
@@ -76,6 +77,7 @@ class ExecutionCore:
     ) -> list[ExecutionOutput]:
         """A wish of the strategy; the same `request_id` (and action) is carried out once."""
         now = self._work.tick_clock(now_ns)
+        self._work.settled.clear()
         if stream_id:
             self._work.state.requests_stream_id = stream_id
         if isinstance(request, RepriceHint):
@@ -87,6 +89,7 @@ class ExecutionCore:
     def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
         """News of an order, a position or the account; anything heard before changes nothing."""
         now = self._work.tick_clock(now_ns)
+        self._work.settled.clear()
         if isinstance(update, FundingPaid):
             self._trades.on_funding(update, now)
         elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
@@ -128,7 +131,7 @@ class ExecutionCore:
         The frames before it need no more than `note_quotes`. News of the venue, requests and operators
         end the calm: ask again after them.
         """
-        first = first_needed(self._work.state, frames, start)
+        first = first_needed(self._work, frames, start)
         return min(first, self._work.quality.next_frame(frames, start, self._work.columns))
 
     def note_quotes(self, frames: Frames) -> list[ExecutionOutput]:
@@ -139,6 +142,8 @@ class ExecutionCore:
             return []
         self._work.quotes_of(frames)
         state = self._work.state
+        for trade in state.trades.values():
+            note_extremes(trade, frames, self._work.columns[trade.symbol])
         tick_ns, end_ns = tick_and_end_ns(frames)
         if tick_ns >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = self._work.tick_clock(tick_ns)
@@ -171,6 +176,7 @@ class ExecutionCore:
         (`sim_...`, the queue model) are the venue's business. The order log says when it began.
         """
         now = self._work.state.now_ns
+        self._work.settled.clear()
         self._work.use_config(config, limits, version, symbols)
         self._work.log_event("CONFIG_ACTIVATED", now, configVersion=version)
         for trade in list(self._work.state.trades.values()):
@@ -180,6 +186,7 @@ class ExecutionCore:
 
     def on_operator(self, command: OperatorCommand, now_ns: int) -> list[ExecutionOutput]:
         """Carry out, or refuse with a reason; the same `command_id` is carried out once."""
+        self._work.settled.clear()
         self._operators.command(command, self._work.tick_clock(now_ns))
         return self._work.take()
 
@@ -240,6 +247,7 @@ class ExecutionCore:
         if new_epoch:
             self._work.state.epoch += 1
         self._work.state.last_snapshot_ns = 0
+        self._work.settled.clear()
 
     def risk(self, now_ns: int) -> RiskSnapshot:
         """The account against its limits, as execution sees it."""

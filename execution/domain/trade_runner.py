@@ -182,14 +182,19 @@ class TradeRunner:
 
     def manage(self, trade: ManagedTrade, now: int) -> None:
         """Do what the trade needs, show it when it changed, and end it when it is over."""
-        for action in plan_actions(
+        actions = plan_actions(
             trade,
             self._work.state.orders,
             self._work.quotes.get(trade.symbol),
             now,
             self._work.config_for(trade.symbol),
-        ):
+        )
+        for action in actions:
             self.do(trade, action, now)
+        if actions:
+            self._work.settled.pop(trade.symbol, None)
+        else:
+            self._work.settled[trade.symbol] = now
         if trade.entered_lots and not trade.is_stray:
             self._show_position(trade, now)
         if is_over(trade, self._work.state.orders):

@@ -76,6 +76,7 @@ class Workspace:
         self.sent: list[LogLine] = []
         self.news: list[ExecutionOutput] = []
         self.shown: dict[str, tuple[object, ...]] = {}  # symbol -> what its last row showed
+        self.settled: dict[str, int] = {}  # symbol -> last look at its trade, if it wanted nothing
         self.quality = QualityTracker(
             lambda: self.state.quality, lambda symbol: self.config_for(symbol).quality
         )
