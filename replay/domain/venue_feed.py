@@ -69,7 +69,7 @@ class VenueFeed:
             stop = self._reached + int(np.searchsorted(waiting, self._news[0][0]))
             if stop == self._reached:
                 return True
-        reached, updates = self._venue.process_until(_until(chunk, stop), self._reached)
+        reached, updates = self._venue.process_until(chunk, self._reached, stop)
         self._happened(chunk, reached)
         self._shown = reached
         self.expect(updates, self.last_ns)
@@ -81,10 +81,11 @@ class VenueFeed:
 
     def _show(self) -> None:
         """Bring the venue up to what has happened; it was idle over what it has not seen."""
-        if self._chunk is not None and self._shown < self._reached:
-            unseen = self._chunk.slice(self._shown, self._reached)
-            self._shown = self._reached
-            self.expect(self._venue.process(unseen), self.last_ns)
+        while self._chunk is not None and self._shown < self._reached:
+            self._shown, updates = self._venue.process_until(
+                self._chunk, self._shown, self._reached
+            )
+            self.expect(updates, self.last_ns)
 
     # -- the venue ------------------------------------------------------------------------------------
 
@@ -120,19 +121,3 @@ class VenueFeed:
         """(when it is heard, the update) of the first that is on its way."""
         due_ns, _, update = heapq.heappop(self._news)
         return due_ns, update
-
-
-def _until(chunk: EventChunk, stop: int) -> EventChunk:
-    """The first `stop` messages: views alone, since entries behind the last offset are never read."""
-    return EventChunk(
-        kind=chunk.kind[:stop],
-        flags=chunk.flags,
-        symbol=chunk.symbol,
-        seq=chunk.seq,
-        core_ts_ns=chunk.core_ts_ns,
-        exchange_ts_ns=chunk.exchange_ts_ns,
-        level_offset=chunk.level_offset,
-        side=chunk.side,
-        tick=chunk.tick,
-        lot=chunk.lot,
-    )
