@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -73,12 +73,21 @@ def _in_pool(
             watch()
             for future in ended:
                 number, job = pending.pop(future)
-                is_lost = isinstance(future.exception(), BrokenProcessPool)
-                yield number, job, None if is_lost else future.result()
+                yield number, job, _outcome(job, future)
     finally:
         board[_STOP] = 1
         pool.shutdown(wait=True, cancel_futures=True)
         board[_STOP] = 0
+
+
+def _outcome(job: BacktestJob, future: Future[Outcome]) -> Outcome | None:
+    """None where the pool broke before; a defect of ours costs one job, not all of them."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BrokenProcessPool):
+        return None
+    return failure_of(job, f"{type(error).__name__}: {error}; this is a defect, please report it")
 
 
 def _begin(board: Any) -> None:
