@@ -58,3 +58,6 @@ export function span(seconds) {
   if (whole < 3600) return `${Math.floor(whole / 60)}m ${String(whole % 60).padStart(2, "0")}s`;
   return `${Math.floor(whole / 3600)}h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")}m`;
 }
+
+/** A config version is a long name of its content: its first signs tell it apart. */
+export const version = (name) => name.replace(/([0-9a-f]{8})[0-9a-f]+$/, "$1");

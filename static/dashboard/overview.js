@@ -4,6 +4,7 @@ import { ActionDialog } from "./actions.js";
 import { equityChart } from "./charts.js";
 import { $, el, KeyedTable, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
+import { showConfig, showLatency, showRisk } from "./account.js";
 import { showSafety } from "./header.js";
 import { LivePanel } from "./socket.js";
 
@@ -81,6 +82,10 @@ function midCell(row, symbol) {
   const text = `${mark} ${f.price(row.mid, row.priceScale)}`;
   return stale ? { text: `${text} (old)`, class: "muted", title: "no frame for 4 s" } : { text, class: `flash-${tone}` };
 }
+function qualityCell(row) {
+  if (row.quality === null || row.quality === undefined) return { text: "–", class: "muted", title: "no order judged yet" };
+  return row.qualityBlocked ? { text: `${row.quality} ✘`, class: "down", title: "entries are blocked: bad execution quality" } : String(row.quality);
+}
 const symbols = new KeyedTable(
   $("symbols"),
   [
@@ -93,6 +98,7 @@ const symbols = new KeyedTable(
     optional(scoreCell("up", (row) => row.scoreLong)),
     optional(scoreCell("down", (row) => row.scoreShort)),
     chip((row) => row.state),
+    optional({ class: "num", cell: qualityCell }),
     optional({ cell: (row) => (row.bookState === "OK" ? { text: row.warm ? "ok" : "warming up", class: "muted" } : { text: row.bookState ?? "–", class: "down" }) }),
   ],
   { empty: $("symbols-empty") },
@@ -137,6 +143,7 @@ const render = {
     setText($("kpi-equity"), f.fixed(account?.equity, 2));
     setText($("kpi-trades"), account ? String(account.tradesThisHour) : "–");
     money(state);
+    showRisk(state);
   },
   risk: (state) => {
     money(state);
@@ -144,10 +151,21 @@ const render = {
     setText($("kpi-drawdown"), f.fixed(state.risk?.drawdownPct, 2));
     setText($("kpi-heat"), f.fixed(heat, 2));
     const bar = $("kpi-heat-bar");
-    const share = ((heat ?? 0) / Number(bar.dataset.max)) * 100;
+    const most = state.limits?.maxHeatPct;
+    const share = most ? ((heat ?? 0) / most) * 100 : 0;
+    setText($("kpi-heat-max"), most ? `% of ${most} %` : "%");
     bar.style.width = `${Math.min(share, 100)}%`;
     setClass(bar, share >= 100 ? "over" : share >= 75 ? "high" : "");
+    showRisk(state);
   },
+  limits: (state) => {
+    render.risk(state);
+    const needs = state.limits?.entryScore;
+    setText($("symbols-note"), `score: ▲ long / ▼ short${needs ? `, entry needs ${needs} and an edge over cost` : ""}`);
+    showLatency(state.latency, state.limits);
+  },
+  config: (state) => showConfig(state.config),
+  latency: (state) => showLatency(state.latency, state.limits),
   positions: (state) => {
     positions.render(Object.entries(state.positions));
     setText($("kpi-positions"), String(Object.keys(state.positions).length));

@@ -3,6 +3,7 @@
 import { PanelState, SequenceGap } from "./panel.js";
 
 const STALE_AFTER_MS = 2500; // the server says something at least once a second
+const TELL_SEEN_MS = 2000;
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5000;
 
@@ -21,6 +22,7 @@ export class LivePanel {
     this.heardAt = performance.now();
     this.retryMs = RETRY_FIRST_MS;
     this.clockOffsetMs = 0;
+    this.toldSeenAt = 0;
     this.stats = { messages: 0, bytes: 0, increments: 0, snapshots: 0 };
     this.#connect();
     setInterval(() => this.#watch(), 250);
@@ -72,10 +74,18 @@ export class LivePanel {
       this.stats.increments += 1;
       const changed = this.panel.apply(message);
       this.onChange(this.state, changed, message);
+      this.#tellSeen(message.t);
     } catch (error) {
       if (!(error instanceof SequenceGap)) throw error;
       this.socket.send(JSON.stringify({ type: "resync" }));
     }
+  }
+
+  /** Now and then the server hears how long its news took to be shown. */
+  #tellSeen(stamp) {
+    if (performance.now() - this.toldSeenAt < TELL_SEEN_MS || document.hidden) return;
+    this.toldSeenAt = performance.now();
+    this.socket.send(JSON.stringify({ type: "seen", t: stamp }));
   }
 
   #closed() {

@@ -4,7 +4,9 @@ import { ActionDialog } from "./actions.js";
 import { PriceChart } from "./charts.js";
 import { $, el, KeyedTable, setClass, setText } from "./dom.js";
 import * as f from "./format.js";
+import { showLegs, showQuality } from "./execution.js";
 import { showSafety } from "./header.js";
+import { scoreAge, showChecks, showScore, showVerdict, signedBar } from "./reasons.js";
 import { LivePanel } from "./socket.js";
 
 const symbol = $("entry").dataset.symbol;
@@ -33,7 +35,14 @@ const render = {
   instrument: () => chart.setScale(scale(), live.state.instrument.tickSize),
   quote: (state) => quote(state.quote),
   features: (state) => features(state.features),
-  score: (state) => score(state.score),
+  score: (state) => showScore(state.score, live.serverNow()),
+  verdict: (state) => {
+    showVerdict(state.verdict);
+    setText($("state-words"), state.verdict?.state ?? "");
+  },
+  checks: (state) => showChecks(state.checks),
+  quality: (state) => showQuality(state.quality, state.limits, live.serverNow()),
+  limits: (state) => showQuality(state.quality, state.limits, live.serverNow()),
   book: (state) => book(state.book),
   position: (state) => {
     position(state.position);
@@ -50,18 +59,24 @@ const render = {
   state: (state) => {
     setText($("state"), state.state.state);
     setClass($("state"), `chip ${state.state.state}`);
+    stateSince();
     $("state").title = `${state.state.reason} ${f.utc(state.state.since)}`;
   },
 };
 
-/** What the strategy says it decides with, as `name:content`; in warning where this page would read another. */
+/** What the strategy says it decides with. */
 function profile(config) {
   const node = $("fact-profile");
-  const inForce = config?.version;
-  const isConfigured = inForce?.endsWith(node.dataset.version);
-  setText(node, inForce ? inForce.replace(/([0-9a-f]{8})[0-9a-f]+$/, "$1") : "–");
-  node.title = inForce ? `config version ${inForce}${isConfigured ? "" : "; the one configured now is another"}` : "the strategy has not said yet";
-  setClass(node, inForce && !isConfigured ? "warn" : "");
+  const number = config?.number ? `v${config.number} · ` : "";
+  setText(node, config ? `${number}${f.version(config.version)}${config.problem ? " INVALID" : ""}` : "–");
+  node.title = config ? config.problem || `config version ${config.version}` : "the strategy has not said yet";
+  setClass(node, config?.problem ? "down" : config?.needsRestart?.length ? "warn" : "");
+}
+
+function stateSince() {
+  const { since, reason } = live.state.state;
+  const text = since ? `for ${f.span((live.serverNow() - since) / 1000)}${reason ? ` · ${reason}` : ""}` : "since before this page's memory";
+  setText($("state-since"), text);
 }
 
 let lastMid = null;
@@ -120,50 +135,10 @@ const meters = ["imb1", "imb5", "imb20"].map((name) => {
   $("imbalance").append(el("div", {}, name, el("span", { class: "signed", "aria-hidden": "true" }, fill), label));
   return { name, fill, label };
 });
-function signedBar(fill, share) {
-  const half = Math.min(Math.abs(share ?? 0), 1) * 50;
-  fill.style.width = `${half}%`;
-  fill.style.left = share < 0 ? `${50 - half}%` : "50%";
-  setClass(fill, share < 0 ? "neg" : "");
-}
 function imbalance(values) {
   for (const { name, fill, label } of meters) {
     signedBar(fill, values[name]);
     setText(label, f.signed(values[name], 2));
-  }
-}
-
-function score(value) {
-  if (!value) return;
-  for (const side of ["long", "short"]) {
-    setText($(`score-${side}`), f.fixed(value[side], 1));
-    $(`score-${side}-bar`).style.width = `${value[side] ?? 0}%`;
-    const signal = side === "long" ? value.signalLong : value.signalShort;
-    setText($(`say-${side}`), signal ? "✔ signal: go" : "✘ no signal");
-    setClass($(`say-${side}`), `say ${signal ? "up" : ""}`);
-  }
-  const ratio = value.costBps ? value.expectedMoveBps / value.costBps : null;
-  setText($("score-edge"), value.expectedMoveBps === null ? "–" : `${f.fixed(value.expectedMoveBps, 2)} bps`);
-  setText($("score-cost"), value.costBps === null ? "–" : `${f.fixed(value.costBps, 2)} bps`);
-  setText($("score-ratio"), ratio === null ? "–" : `${f.fixed(ratio, 2)} ×`);
-  contributions(value.contributions);
-  setText($("fact-regime"), value.regime ?? "–");
-  setClass($("fact-regime"), value.regime === "NORMAL" ? "" : "warn");
-  $("fact-regime").title = value.regimeReason;
-  $("blocked").replaceChildren(...value.blockedReasons.map((reason) => el("li", { class: "chip" }, `✘ ${reason}`)));
-}
-
-const bars = new Map();
-function contributions(values) {
-  const largest = Math.max(0.25, ...Object.values(values).map((value) => Math.abs(value ?? 0)));
-  for (const [name, value] of Object.entries(values)) {
-    if (!bars.has(name)) {
-      const bar = { fill: el("i"), label: el("span", { class: "num" }) };
-      $("contributions").append(el("div", {}, el("span", { class: "muted" }, name), el("span", { class: "signed", "aria-hidden": "true" }, bar.fill), bar.label));
-      bars.set(name, bar);
-    }
-    signedBar(bars.get(name).fill, (value ?? 0) / largest);
-    setText(bars.get(name).label, f.signed(value, 3));
   }
 }
 
@@ -201,13 +176,21 @@ function position(row) {
     Entry: f.price(row.avgEntry, scale() + 1),
     "PnL before exit fees": `${f.signed(row.pnl, 2)} USDT · ${bps(row.pnlBps)}`,
     Stop: row.stopPrice === null ? "NONE" : `${price(row.stopPrice)} · ${f.fixed(row.stopDistanceBps, 1)} bps away`,
-    "Take profits": row.tps.map((tp) => `TP${tp.level} ${price(tp.price)}`).join(", ") || "–",
+    Trailing: trailing(row),
+    "Time stop": row.timeStopAt ? `${f.clock(Date.parse(row.timeStopAt))}` : "–",
+    Plan: [row.profile, row.leverage && `${row.leverage}×`].filter(Boolean).join(" · ") || "–",
     "MFE / MAE": `${f.fixed(row.mfeBps, 1)} / ${f.fixed(row.maeBps, 1)} bps`,
     Age: f.span((live.serverNow() - row.openedAt) / 1000),
   };
   $("position").replaceChildren(
     ...Object.entries(facts).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", { class: name.startsWith("PnL") ? f.tone(row.pnl) : "" }, text))),
   );
+  showLegs(row, price, (qty) => f.quantity(qty, qtyScale()));
+}
+
+function trailing(row) {
+  if (!row.trailing) return "–";
+  return row.trailing.active ? `active, ${f.fixed(row.trailing.distanceBps, 1)} bps behind` : "waits for its start";
 }
 
 function lines(state) {
@@ -293,4 +276,7 @@ function followCandles(state, changed, message) {
 setInterval(() => {
   if (live.state.safety) showSafety(live.state.safety, live.serverNow());
   if (live.state.position) position(live.state.position);
+  if (live.state.state) stateSince();
+  if (live.state.score) scoreAge(live.state.score, live.serverNow());
+  if (live.state.quality) showQuality(live.state.quality, live.state.limits, live.serverNow());
 }, 1000);
