@@ -26,7 +26,9 @@ ANNA = Actor(name="anna", source=AuditSource.CLI)
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(15):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.01)
 
 
@@ -39,9 +41,7 @@ def activate(document: bytes) -> ConfigVersion:
 
 async def ended(context: ServiceContext) -> None:
     context.stop("test over")
-    async with asyncio.timeout(10):
-        while context._tasks:
-            await asyncio.sleep(0.01)
+    await until(lambda: not context._tasks)
 
 
 @pytest.fixture
