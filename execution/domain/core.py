@@ -61,10 +61,18 @@ class ExecutionCore:
         limits: RiskConfig | None = None,
         symbols: Mapping[str, ExecutionConfig] | None = None,
         version: str = "",
+        *,
+        records: bool = True,
     ) -> None:
-        """`limits` hold account-wide; `symbols` are the full settings of those that have their own."""
+        """`limits` hold account-wide; `symbols` are the full settings of those that have their own.
+
+        Without `records` there are no order log lines and, but for fills and closed trades, no rows;
+        decisions are the same. For runs that nobody writes down.
+        """
         self.mode = mode
-        self._work = Workspace(instruments, config, mode, run_id, limits, symbols, version)
+        self._work = Workspace(
+            instruments, config, mode, run_id, limits, symbols, version, records=records
+        )
         self._trades = TradeRunner(self._work)
         self._requests = RequestDesk(self._work, self._trades)
         self._operators = OperatorDesk(self._work, self._trades)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from execution.domain.account import AccountBook, account_risk, assess_account
+from execution.domain.account import AccountBook, account_risk
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import PUBLIC_STATUS, Order
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
@@ -18,13 +18,18 @@ from execution.domain.quality_records import quality_record
 from execution.domain.records import Row, fill_record, order_record
 from execution.domain.trade import ManagedTrade, Quote
 from execution.domain.venue import OrderFilled
-from failover.domain.days import iso_ms
+from failover.domain.days import NS_PER_DAY, iso_ms
 from market.domain.frames import Frames
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import EventType, ExecutionEvent, RiskSnapshot
+from strategy.domain.risk import AccountRisk, assess
 
 _EXEC_IDS_KEPT = 512
+
+_NO_ROW: Row = {}
+_NO_LINE = LogLine({})
+_RESULTS = ("FILL", "TRADE")
 
 
 class CoreState(msgspec.Struct, kw_only=True):
@@ -60,7 +65,12 @@ class Workspace:
         limits: RiskConfig | None,
         symbols: Mapping[str, ExecutionConfig] | None = None,
         version: str = "",
+        *,
+        records: bool = True,
+        symbol_limits: Mapping[str, RiskConfig] | None = None,
     ) -> None:
+        self.records = records
+        self._limits_of = dict(symbol_limits or {})
         self.config = config
         self.version = version
         self._config_of = dict(symbols or {})
@@ -94,27 +104,39 @@ class Workspace:
         limits: RiskConfig,
         version: str,
         symbols: Mapping[str, ExecutionConfig] | None,
+        symbol_limits: Mapping[str, RiskConfig] | None,
     ) -> None:
         """Go by another config from the next decision on; the deposit of a running account stays."""
         self.config, self.limits, self.version = config, limits, version
         self._config_of = dict(symbols or {})
+        self._limits_of = dict(symbol_limits or {})
 
-    def risk(self, now_ns: int) -> RiskSnapshot:
-        """The account against its limits, as execution sees it."""
+    def limits_for(self, symbol: str) -> RiskConfig:
+        """The limits of one position of `symbol`; those of the account are in `limits`."""
+        return self._limits_of.get(symbol, self.limits)
+
+    def account(self, now_ns: int) -> AccountRisk:
+        """All figures the limits look at. The first look of a UTC day begins it."""
         state = self.state
-        account = account_risk(
+        return account_risk(
             state.book,
             (*state.trades.values(), *state.strays.values()),
+            state.orders,
             self.quotes,
             self.instruments,
             self.limits,
             now_ns,
         )
-        return assess_account(account, self.limits)
+
+    def risk(self, now_ns: int) -> RiskSnapshot:
+        """The account against its limits, as execution sees it."""
+        return assess(self.account(now_ns), self.limits)
 
     def tick_clock(self, now_ns: int) -> int:
         """Core time never runs backwards, whichever source spoke last."""
-        self.state.now_ns = max(self.state.now_ns, now_ns)
+        before, self.state.now_ns = self.state.now_ns, max(self.state.now_ns, now_ns)
+        if before // NS_PER_DAY != self.state.now_ns // NS_PER_DAY:
+            self.account(self.state.now_ns)  # what is won or lost from here on is of the new day
         return self.state.now_ns
 
     def quote(self, row: np.void) -> Quote:
@@ -128,6 +150,8 @@ class Workspace:
             book_state=int(row["book_state"]),
             spread_bps=float(row["spread_bps"]),
             mark_ticks=mark / self._tick[column] if mark == mark else None,
+            funding_rate=float(row["funding_rate"]),
+            seconds_to_funding=float(row["seconds_to_funding"]),
         )
         self.quotes[quote.symbol] = quote
         return quote
@@ -163,10 +187,14 @@ class Workspace:
         return True
 
     def order_row(self, order: Order, now: int) -> Row:
+        if not self.records:
+            return _NO_ROW
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
         return {"record": "ORDER", **record}
 
     def line(self, kind: str, order: Order, now: int, **extra: Any) -> LogLine:
+        if not self.records:
+            return _NO_LINE
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
         head = {"kind": kind, "seq": 0, "epoch": self.state.epoch}  # numbered when handed over
         return LogLine({**head, **record, **extra})
@@ -241,10 +269,21 @@ class Workspace:
 
     def take(self) -> list[ExecutionOutput]:
         self._record_quality()
+        if not self.records:
+            return self._take_unrecorded()
         for line in (*self.lines, *self.sent):
             self.state.log_seq += 1
             line.record["seq"] = self.state.log_seq
         outputs = [*self.lines, *self.commands, *self.sent, *self.news]
+        self.lines, self.commands, self.sent, self.news = [], [], [], []
+        return outputs
+
+    def _take_unrecorded(self) -> list[ExecutionOutput]:
+        """Of what is written down only fills and closed trades: results are made of them."""
+        outputs = self.commands
+        for output in self.news:
+            if not isinstance(output, RecordRow) or output.row.get("record") in _RESULTS:
+                outputs.append(output)
         self.lines, self.commands, self.sent, self.news = [], [], [], []
         return outputs
 
