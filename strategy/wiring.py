@@ -16,9 +16,9 @@ from failover.wiring import follow_config
 from market.domain.frames import FRAME_DTYPE
 from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
-from strategy.domain.config import DecisionConfig, StrategyConfig
+from strategy.domain.config import DecisionConfig
+from strategy.domain.core import StrategyCore
 from strategy.domain.profile import decision_config_of
-from strategy.domain.score import Scorer
 from strategy.services.decision_loop import DecisionLoop, Streams
 from strategy.services.journal import DecisionJournal
 
@@ -32,8 +32,8 @@ def load_decision_config(name: str) -> DecisionConfig:
 
 
 def compile_kernels() -> bool:
-    """Score nothing, once: a first start compiles the score (seconds), later ones load it."""
-    Scorer((), StrategyConfig(), 0.0).score(np.zeros(0, FRAME_DTYPE))
+    """Judge nothing, once: a first start compiles the numeric path (seconds), later ones load it."""
+    StrategyCore((), DecisionConfig(), "compile").on_frames(np.zeros(0, FRAME_DTYPE))
     return True
 
 

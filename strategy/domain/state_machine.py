@@ -28,6 +28,7 @@ class Trigger(StrEnum):
     REGIME_CLEARED = "REGIME_CLEARED"
     RISK_BLOCKED = "RISK_BLOCKED"
     RISK_CLEARED = "RISK_CLEARED"
+    MARKET_PANIC = "MARKET_PANIC"  # the whole market, where that closes positions
     FORCE_CLOSE = "FORCE_CLOSE"  # the day's loss demands it; execution carries it out
     ENTRY_PLACED = "ENTRY_PLACED"
     ENTRY_PART_FILLED = "ENTRY_PART_FILLED"
@@ -97,6 +98,12 @@ _BY_TRIGGER: dict[Trigger, dict[SymbolState, Row]] = {
     # Risk that closes the door leaves signals visible (WATCH, ARM) but takes back an entry.
     Trigger.RISK_BLOCKED: {PENDING: Row(PENDING, (Action.REQUEST_CANCEL,))},
     Trigger.RISK_CLEARED: {},
+    Trigger.MARKET_PANIC: {
+        WATCH: Row(FLAT),
+        ARM: Row(FLAT),
+        PENDING: Row(PENDING, (Action.REQUEST_CANCEL,)),
+        IN_POSITION: Row(EXITING, _CLOSE),
+    },
     Trigger.FORCE_CLOSE: {IN_POSITION: Row(EXITING, _WAIT_EXIT)},
     # The life of our entry, as execution tells it.
     Trigger.ENTRY_PLACED: {},
@@ -189,6 +196,7 @@ EVENT_TYPES: dict[Trigger, EventType] = {
     Trigger.REGIME_CLEARED: EventType.REGIME_UPDATE,
     Trigger.RISK_BLOCKED: EventType.RISK_UPDATE,
     Trigger.RISK_CLEARED: EventType.RISK_UPDATE,
+    Trigger.MARKET_PANIC: EventType.REGIME_UPDATE,
     Trigger.FORCE_CLOSE: EventType.RISK_UPDATE,
     Trigger.ENTRY_PLACED: EventType.EXECUTION_ORDER_PLACED,
     Trigger.ENTRY_PART_FILLED: EventType.EXECUTION_ORDER_PARTIALLY_FILLED,

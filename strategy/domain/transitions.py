@@ -6,6 +6,7 @@ from collections import Counter
 
 from strategy.domain.config import DecisionConfig
 from strategy.domain.messages import (
+    EventType,
     OrderRequest,
     Side,
     StateEvent,
@@ -30,6 +31,7 @@ class Transitions:
         self._out: list[StrategyOutput] = []
         self.ignored: Counter[tuple[SymbolState, Trigger]] = Counter()
         self.next_deadline_ns: int | None = None
+        self.global_regime = "GLOBAL_NORMAL"  # of the market, told with each request
 
     def configure(self, config: DecisionConfig) -> None:
         """Go on by another version; deadlines already set stay."""
@@ -64,19 +66,32 @@ class Transitions:
         before, track.state = track.state, row.state
         for action in row.actions:
             self._perform(action, track, ts_ns, reason, proposal)
+        self.tell(track.symbol, (before, track.state), EVENT_TYPES[trigger], ts_ns, reason, figures)
+        self._note_deadline(track)
+        return True
+
+    def tell(
+        self,
+        symbol: str,
+        states: tuple[SymbolState, SymbolState],
+        event_type: EventType,
+        ts_ns: int,
+        reason: str,
+        figures: Figures | None = None,
+    ) -> None:
+        """A StateEvent, also of something that moved no state."""
         self._out.append(
             StateEvent(
                 ts_ns=ts_ns,
-                symbol=track.symbol,
-                from_state=before,
-                to_state=track.state,
-                event_type=EVENT_TYPES[trigger],
+                symbol=symbol,
+                from_state=states[0],
+                to_state=states[1],
+                event_type=event_type,
                 reason=reason,
                 extra=figures or {},
+                config_version=self._config.version,
             )
         )
-        self._note_deadline(track)
-        return True
 
     def _note_deadline(self, track: SymbolTrack) -> None:
         due = track.deadline_ns()
@@ -91,7 +106,7 @@ class Transitions:
         reason: str,
         proposal: tuple[TradePlan, Exposure] | None,
     ) -> None:
-        config = self._config.strategy
+        config = self._config.strategy_for(track.symbol)
         match action:
             case Action.REQUEST_OPEN:
                 assert proposal is not None, "an entry signal comes with its plan"
@@ -118,12 +133,13 @@ class Transitions:
             action="OPEN",
             side=plan.side,
             decision_ts_ns=ts_ns,
-            valid_until_ns=ts_ns + self._config.strategy.request_ttl_ms * _NS_PER_MS,
+            valid_until_ns=ts_ns + self._ttl_ns(track),
             reason=reason,
             plan=plan,
             frame_seq=track.frame_seq,
             config_version=self._config.version,
             regime=track.regime.regime.value,
+            global_regime=self.global_regime,
         )
         track.side, track.exposure = plan.side, exposure
         track.hint_ts_ns, track.hint_holds = ts_ns, True
@@ -144,9 +160,14 @@ class Transitions:
                 action=action,
                 side=track.side or Side.LONG,  # both act on whatever the symbol holds
                 decision_ts_ns=ts_ns,
-                valid_until_ns=ts_ns + self._config.strategy.request_ttl_ms * _NS_PER_MS,
+                valid_until_ns=ts_ns + self._ttl_ns(track),
                 reason=reason,
                 frame_seq=track.frame_seq,
                 config_version=self._config.version,
+                regime=track.regime.regime.value,
+                global_regime=self.global_regime,
             )
         )
+
+    def _ttl_ns(self, track: SymbolTrack) -> int:
+        return self._config.strategy_for(track.symbol).request_ttl_ms * _NS_PER_MS

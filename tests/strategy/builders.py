@@ -59,7 +59,7 @@ def a_config(*, strategy: dict[str, Any] | None = None, **risk: Any) -> Decision
 # What a frame says when nothing else is asked for: a sound, quiet book around 100,000.
 _QUIET = {
     "bid_tick": 1_000_000, "ask_tick": 1_000_001, "bid": 100_000.0, "ask": 100_000.1,
-    "mid": 100_000.05, "microprice": 100_000.05, "spread_bps": 0.01,
+    "mid": 100_000.05, "microprice": 100_000.05, "spread_bps": 0.01, "last_price": 100_000.0,
     "bid_depth_usd20": 1e6, "ask_depth_usd20": 1e6, "depth_span_bps": 2.0,
     "rv10s": 2.0, "rv60s": 2.0, "rv300s": 2.0, "vpin": 0.3,
     "imb1": 0.0, "imb5": 0.0, "imb20": 0.0, "ofi1s": 0.0, "ofi5s": 0.0, "flow_ratio5s": 0.0,

@@ -16,7 +16,7 @@ from market.domain.kernel import MarketKernel
 from strategy.domain.core import StrategyCore
 from strategy.domain.gate import planned_cost
 from strategy.domain.messages import OrderRequest
-from strategy.domain.score import Scorer
+from strategy.domain.numeric_path import NumericPath
 from strategy.wiring import load_decision_config
 from tests.strategy.builders import S, a_snapshot
 
@@ -57,7 +57,7 @@ def realised_moves(predictability: float) -> tuple[NDArray[np.float64], NDArray[
     expected, realised = [], []
     for symbol in ("BTCUSDT", "ETHUSDT"):
         frames = np.concatenate(list(frames_of(5, 900, predictability, (symbol,))))
-        scores = Scorer((symbol,), DEMO.strategy, DEMO.market.warmup_s).score(frames)
+        scores = NumericPath((symbol,), DEMO).evaluate(frames)
         steady = (frames["reason"] == FrameReason.BOUNDARY) & scores.warm
         mid = frames["mid"][steady]
         ahead_bps = (mid[horizon:] / mid[:-horizon] - 1) * 1e4

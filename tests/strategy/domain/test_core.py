@@ -409,13 +409,12 @@ def test_safe_mode_takes_a_pending_entry_back() -> None:
 def test_a_lost_day_takes_a_pending_entry_back() -> None:
     desk = Desk()
     request = desk.entering()
-    desk.snapshot(
+    outputs = desk.snapshot(
         pending_entries={"BTCUSDT": request.request_id}, realized_pnl_today=-250.0, equity=9_750.0
     )
 
-    outputs = desk.frames(10, **STRONG_LONG)
-
     assert [item.action for item in requests(outputs)] == ["CANCEL_ENTRY"]
+    assert requests(desk.frames(10, **STRONG_LONG)) == []
 
 
 def test_a_day_lost_further_waits_for_the_forced_close_and_insists_on_it() -> None:
@@ -423,9 +422,6 @@ def test_a_day_lost_further_waits_for_the_forced_close_and_insists_on_it() -> No
     lost = {"realized_pnl_today": -400.0, "equity": 9_600.0, "positions": (a_position(),)}
     desk.settle()
     desk.snapshot(**lost)
-    assert desk.state is SymbolState.IN_POSITION
-
-    desk.frames(10)
     assert desk.state is SymbolState.EXIT_PENDING
     for _ in range(5):
         desk.snapshot(**lost)
@@ -606,6 +602,7 @@ def test_scales_carried_over_spare_the_second_warm_up() -> None:
     old = Desk()
     old.settle()
     new = Desk(run_id="s2")
+    new.feed = old.feed
 
     assert new.core.restore(old.core.state())
     new.snapshot()

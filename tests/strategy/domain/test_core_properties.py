@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategy.domain.core import StrategyCore
+from strategy.domain.core import GLOBAL_SYMBOL, StrategyCore
 from strategy.domain.messages import (
     EventType,
     ExecutionEvent,
@@ -81,7 +81,7 @@ class World:
                 if output.action == "OPEN":
                     assert not self.told_safe, "an OPEN left in safe mode"
                     assert self.core.adopted
-            elif isinstance(output, StateEvent):
+            elif isinstance(output, StateEvent) and output.symbol != GLOBAL_SYMBOL:
                 assert output.from_state == self.states[output.symbol], "events do not chain"
                 self.states[output.symbol] = output.to_state
         assert self.states == self.core.states()

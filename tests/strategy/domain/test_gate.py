@@ -1,4 +1,4 @@
-"""The fee-first gate and the regime guard."""
+"""The fee-first gate."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 
 import pytest
 
-from market.domain.frames import BookState
 from strategy.domain.config import RiskConfig, StrategyConfig
 from strategy.domain.gate import Candidate, blocking_reasons, has_signal, planned_cost
-from strategy.domain.regime import BookReading, Regime, RegimeTracker, judge
-
-S = 1_000_000_000
+from strategy.domain.messages import QualityView
+from strategy.domain.regime import Regime
 
 
 def a_candidate(**changes: object) -> Candidate:
@@ -24,16 +22,6 @@ def a_candidate(**changes: object) -> Candidate:
         "regime_reason": "",
     }
     return Candidate(**(values | changes))  # type: ignore[arg-type]
-
-
-def a_reading(**changes: object) -> BookReading:
-    values = {
-        "book_state": BookState.OK,
-        "spread_bps": 1.0,
-        "bid_depth_usd": 50_000.0,
-        "ask_depth_usd": 50_000.0,
-    }
-    return BookReading(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_cost_at_real_fees_is_maker_in_and_half_maker_half_taker_out() -> None:
@@ -50,6 +38,24 @@ def test_measured_adverse_markout_is_part_of_the_cost() -> None:
     assert marked.round_trip_bps(1.0) == pytest.approx(plain + 1.25)
 
 
+def test_what_execution_measured_counts_where_it_is_worse_than_assumed() -> None:
+    config = StrategyConfig(adverse_markout_bps=0.5, taker_slippage_bps=0.5)
+    bad = QualityView(adverse_markout_bps=1.5, slippage_bps=2.5)
+    good = QualityView(adverse_markout_bps=0.1, slippage_bps=0.1)
+    assumed = planned_cost(config, RiskConfig()).round_trip_bps(1.0)
+
+    assert planned_cost(config, RiskConfig(), bad).round_trip_bps(1.0) == pytest.approx(
+        assumed + 1.0 + 0.5 * 2.0
+    )
+    assert planned_cost(config, RiskConfig(), good).round_trip_bps(1.0) == assumed
+
+
+def test_the_parts_of_a_cost_add_up_to_it() -> None:
+    cost = planned_cost(StrategyConfig(), RiskConfig(), QualityView(adverse_markout_bps=1.5))
+
+    assert sum(cost.parts(2.0).values()) == pytest.approx(cost.round_trip_bps(2.0))
+
+
 def test_a_candidate_that_pays_passes_without_a_reason() -> None:
     assert blocking_reasons(a_candidate(), StrategyConfig()) == ()
 
@@ -63,6 +69,7 @@ def test_a_candidate_that_pays_passes_without_a_reason() -> None:
         ({"expected_move_bps": math.nan}, "does not pay"),
         ({"cost_bps": math.nan}, "does not pay"),
         ({"warm": False}, "warming up"),
+        ({"scorer_failure": "scorer x.Y failed: ZeroDivisionError"}, "ZeroDivisionError"),
         ({"regime": Regime.STALE, "regime_reason": "order book is stale"}, "order book is stale"),
     ],
 )
@@ -86,37 +93,3 @@ def test_a_signal_needs_score_and_move_alike() -> None:
     assert not has_signal(69.9, 9.0, 6.0, config)
     assert not has_signal(70.0, 8.9, 6.0, config)
     assert not has_signal(70.0, math.nan, 6.0, config)
-
-
-@pytest.mark.parametrize(
-    ("change", "regime"),
-    [
-        ({}, Regime.NORMAL),
-        ({"book_state": BookState.STALE}, Regime.STALE),
-        ({"book_state": BookState.DEGRADED}, Regime.STALE),
-        ({"book_state": BookState.EMPTY}, Regime.STALE),
-        ({"spread_bps": 15.1}, Regime.ILLIQUID),
-        ({"spread_bps": math.nan}, Regime.ILLIQUID),
-        ({"bid_depth_usd": 19_999.0}, Regime.ILLIQUID),
-        ({"ask_depth_usd": 19_999.0}, Regime.ILLIQUID),
-        ({"ask_depth_usd": math.nan}, Regime.ILLIQUID),
-    ],
-)
-def test_the_book_decides_the_regime(change: dict[str, object], regime: Regime) -> None:
-    verdict = judge(a_reading(**change), StrategyConfig())
-
-    assert verdict.regime is regime
-    assert bool(verdict.reason) is (regime is not Regime.NORMAL)
-
-
-def test_a_bad_regime_is_entered_at_once_and_left_after_calm() -> None:
-    config, tracker = StrategyConfig(), RegimeTracker()
-    thin, sound = judge(a_reading(spread_bps=20.0), config), judge(a_reading(), config)
-
-    assert tracker.step(100 * S, thin, 20.0)
-    assert tracker.regime is Regime.ILLIQUID
-    assert not tracker.step(119 * S, sound, 20.0)
-    assert not tracker.step(119 * S + 1, thin, 20.0)  # calm begins anew
-    assert not tracker.step(139 * S, sound, 20.0)
-    assert tracker.step(139 * S + 1, sound, 20.0)
-    assert tracker.regime is Regime.NORMAL

@@ -9,13 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market.domain.config import MarketConfig
 from market.domain.frames import FRAME_DTYPE, BookState, FrameReason, Frames
-from strategy.domain.config import ScoreWeights, StrategyConfig
-from strategy.domain.score import SCALE_FLOORS, SCORE_FEATURES, Z_CAP, Scorer
+from strategy.domain.config import DecisionConfig, ScoreWeights, StrategyConfig
+from strategy.domain.numeric_kernel import Z_CAP
+from strategy.domain.numeric_layout import SCALE_FLOORS, SCORE_FEATURES
+from strategy.domain.numeric_path import NumericPath
+from strategy.domain.scorer import weights_by_name
 from tests.strategy.builders import STRONG_LONG, STRONG_SHORT, Feed, balanced
 
 CONFIG = StrategyConfig(weights=ScoreWeights(imb20=0.3, ret5s=-0.2, basis=0.1))
 COLUMNS = ("imb5", "imb20", "ofi1s", "ofi5s", "flow_ratio5s", "ret5s", "basis_bps")
+
+
+def a_path(symbols: tuple[str, ...], strategy: StrategyConfig, warmup_s: int = 1) -> NumericPath:
+    market = MarketConfig(warmup_s=warmup_s)
+    return NumericPath(symbols, DecisionConfig(market=market, strategy=strategy))
 
 
 def reference_scores(frames: Frames, config: StrategyConfig) -> list[tuple[float, float, float]]:
@@ -49,6 +58,8 @@ def reference_scores(frames: Frames, config: StrategyConfig) -> list[tuple[float
             before = int(frame["ts_ns"])
         penalty = config.toxicity_penalty * max(0.0, frame["vpin"] - config.toxicity_floor)
         penalty += config.spread_penalty * frame["spread_bps"] / config.max_spread_bps
+        nearness = min(1.0, frame["spread_bps"] / config.max_spread_bps)  # its book is deep
+        penalty += config.regime_penalty * max(0.0, 2.0 * (nearness - 0.5))
         long = 100 / (1 + math.exp(-(config.score_gain * p - penalty)))
         move = config.edge_coef * abs(p) * frame["rv10s"] * math.sqrt(config.horizon_s)
         rows.append((p, long, move))
@@ -73,13 +84,17 @@ def random_frames(seed: int, count: int) -> Frames:
 def test_scores_equal_the_formula_written_out_slowly(seed: int) -> None:
     frames = random_frames(seed, 400)
 
-    scores = Scorer(("BTCUSDT",), CONFIG, 1.0).score(frames)
+    scores = a_path(("BTCUSDT",), CONFIG).evaluate(frames)
 
     expected = np.array(reference_scores(frames, CONFIG))
     np.testing.assert_allclose(scores.pressure, expected[:, 0], rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(scores.score_long, expected[:, 1], rtol=1e-6)
     np.testing.assert_allclose(scores.expected_move_bps, expected[:, 2], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.pressure, atol=1e-12)
+    weights = weights_by_name(CONFIG.weights)
+    for row in (0, 200, 399):
+        parts = scores.contributions(row, weights)
+        assert tuple(parts) == SCORE_FEATURES
+        assert sum(parts.values()) == scores.pressure[row]
 
 
 @settings(deadline=None, max_examples=25)
@@ -87,10 +102,10 @@ def test_scores_equal_the_formula_written_out_slowly(seed: int) -> None:
 def test_scores_do_not_depend_on_how_frames_are_batched(seed: int, cuts: list[int]) -> None:
     frames = random_frames(seed, 120)
 
-    whole = Scorer(("BTCUSDT",), CONFIG, 1.0).score(frames)
-    scorer, parts, start = Scorer(("BTCUSDT",), CONFIG, 1.0), [], 0
+    whole = a_path(("BTCUSDT",), CONFIG).evaluate(frames)
+    path, parts, start = a_path(("BTCUSDT",), CONFIG), [], 0
     for size in [*cuts, len(frames)]:
-        parts.append(scorer.score(frames[start : start + size]))
+        parts.append(path.evaluate(frames[start : start + size]))
         start += size
 
     for name in ("pressure", "score_long", "score_short", "expected_move_bps", "warm"):
@@ -100,12 +115,12 @@ def test_scores_do_not_depend_on_how_frames_are_batched(seed: int, cuts: list[in
 
 def test_long_and_short_frames_mirror_each_other() -> None:
     feed = Feed()
-    scorer = Scorer(("BTCUSDT",), StrategyConfig(), 1.0)
-    scorer.score(balanced(feed, 10))
+    path = a_path(("BTCUSDT",), StrategyConfig())
+    path.evaluate(balanced(feed, 10))
 
-    long = scorer.score(feed.frame(**STRONG_LONG))
+    long = path.evaluate(feed.frame(**STRONG_LONG))
     feed.now_ns += 1
-    short = scorer.score(feed.frame(**STRONG_SHORT))
+    short = path.evaluate(feed.frame(**STRONG_SHORT))
 
     assert long.score_long[0] > 70 > 50 > long.score_short[0]
     assert short.score_short[0] == pytest.approx(long.score_long[0], rel=1e-3)
@@ -113,11 +128,11 @@ def test_long_and_short_frames_mirror_each_other() -> None:
 
 def test_toxic_flow_and_wide_spreads_lower_both_scores() -> None:
     feed = Feed()
-    scorer = Scorer(("BTCUSDT",), StrategyConfig(), 1.0)
-    scorer.score(balanced(feed, 10))
+    path = a_path(("BTCUSDT",), StrategyConfig())
+    path.evaluate(balanced(feed, 10))
 
     calm, toxic, wide = (
-        scorer.score(feed.frame(reason=FrameReason.TRIGGER, **values))
+        path.evaluate(feed.frame(reason=FrameReason.TRIGGER, **values))
         for values in ({}, {"vpin": 1.0}, {"spread_bps": 15.0})
     )
 
@@ -127,11 +142,11 @@ def test_toxic_flow_and_wide_spreads_lower_both_scores() -> None:
 
 def test_a_frame_seen_twice_is_dropped_and_moves_no_scale() -> None:
     frames = random_frames(5, 50)
-    once, twice = (Scorer(("BTCUSDT",), CONFIG, 1.0) for _ in range(2))
-    once.score(frames)
+    once, twice = (a_path(("BTCUSDT",), CONFIG) for _ in range(2))
+    once.evaluate(frames)
 
-    twice.score(frames[:30])
-    again = twice.score(frames[20:])
+    twice.evaluate(frames[:30])
+    again = twice.evaluate(frames[20:])
 
     assert again.accepted.tolist() == [False] * 10 + [True] * 20
     assert twice.state() == once.state()
@@ -139,9 +154,9 @@ def test_a_frame_seen_twice_is_dropped_and_moves_no_scale() -> None:
 
 def test_nothing_is_warm_before_the_scales_have_seen_the_warm_up() -> None:
     """The frame may be warm (market ran for long) while a strategy just started is not."""
-    scorer = Scorer(("BTCUSDT",), StrategyConfig(), 5.0)
+    path = a_path(("BTCUSDT",), StrategyConfig(), 5)
 
-    scores = scorer.score(Feed().frames(60))
+    scores = path.evaluate(Feed().frames(60))
 
     assert scores.warm.argmax() == 50
     assert scores.warm[50:].all()
@@ -149,44 +164,41 @@ def test_nothing_is_warm_before_the_scales_have_seen_the_warm_up() -> None:
 
 def test_a_gap_in_the_feed_does_not_count_as_data() -> None:
     feed = Feed()
-    scorer = Scorer(("BTCUSDT",), StrategyConfig(), 5.0)
-    scorer.score(feed.frames(2))
+    path = a_path(("BTCUSDT",), StrategyConfig(), 5)
+    path.evaluate(feed.frames(2))
     feed.now_ns += 3600 * 1_000_000_000
 
-    assert not scorer.score(feed.frames(2)).warm.any()
+    assert not path.evaluate(feed.frames(2)).warm.any()
 
 
 def test_restored_scales_score_as_if_nothing_had_happened() -> None:
     frames = random_frames(7, 100)
-    kept = Scorer(("BTCUSDT",), CONFIG, 1.0)
-    kept.score(frames[:60])
+    kept = a_path(("BTCUSDT",), CONFIG)
+    kept.evaluate(frames[:60])
 
-    restarted = Scorer(("ETHUSDT", "BTCUSDT"), CONFIG, 1.0)
+    restarted = a_path(("ETHUSDT", "BTCUSDT"), CONFIG)
     assert restarted.restore(kept.state())
     rest = frames[60:].copy()
     rest["symbol"] = 1
 
-    first = restarted.score(rest[:1])
-    assert first.pressure[0] == kept.score(frames[60:61]).pressure[0]
+    first = restarted.evaluate(rest[:1])
+    assert first.pressure[0] == kept.evaluate(frames[60:61]).pressure[0]
     assert first.warm[0]
 
 
-def test_scales_of_other_features_are_refused() -> None:
-    scorer = Scorer(("BTCUSDT",), CONFIG, 1.0)
-    foreign = scorer.state().__class__(features=("x",), scales={})
+def test_a_new_symbol_table_keeps_what_is_known_of_symbols_that_stay() -> None:
+    frames = random_frames(9, 80)
+    kept, moved = (a_path(("BTCUSDT",), CONFIG) for _ in range(2))
+    kept.evaluate(frames[:60])
+    moved.evaluate(frames[:60])
+    rest = frames[60:].copy()
+    rest["symbol"] = 1
 
-    assert not scorer.restore(foreign)
+    moved.remap(("ETHUSDT", "BTCUSDT"))
 
-
-def test_a_new_symbol_table_keeps_the_scales_of_symbols_that_stay() -> None:
-    scorer = Scorer(("BTCUSDT",), CONFIG, 1.0)
-    scorer.score(random_frames(9, 60))
-    before = scorer.state().scales["BTCUSDT"]
-
-    scorer.remap(("ETHUSDT", "BTCUSDT"))
-
-    assert scorer.state().scales["BTCUSDT"] == before
-    assert set(scorer.state().scales["ETHUSDT"]) == {0.0}
+    np.testing.assert_array_equal(
+        moved.evaluate(rest).score_long, kept.evaluate(frames[60:]).score_long
+    )
 
 
 def test_features_without_a_value_contribute_nothing() -> None:
@@ -195,8 +207,9 @@ def test_features_without_a_value_contribute_nothing() -> None:
     for name in (*COLUMNS, "microprice", "mid", "vpin", "spread_bps", "rv10s"):
         frames[name] = np.nan
 
-    scores = Scorer(("BTCUSDT",), CONFIG, 1.0).score(frames)
+    scores = a_path(("BTCUSDT",), CONFIG).evaluate(frames)
 
     assert scores.pressure.tolist() == [0.0] * 3
     assert scores.expected_move_bps.tolist() == [0.0] * 3
-    assert scores.contributions.shape == (3, len(SCORE_FEATURES))
+    assert scores.z.shape == (3, len(SCORE_FEATURES))
+    assert not scores.z.any()

@@ -32,6 +32,7 @@ REGIME_BLOCKED              . F F P . . . .
 REGIME_CLEARED              . . . . . . . .
 RISK_BLOCKED                . . . P . . . .
 RISK_CLEARED                . . . . . . . .
+MARKET_PANIC                . F F P X . . .
 FORCE_CLOSE                 . . . . X . . .
 ENTRY_PLACED                . . . . . . . .
 ENTRY_PART_FILLED           . . . . . . . .
