@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
 
+from execution.domain.exposure import trade_exposure
+from execution.domain.orders import Order
 from execution.domain.trade import ManagedTrade, Quote
 from failover.domain.days import utc_day
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
-from strategy.domain.messages import RiskSnapshot
-from strategy.domain.risk import AccountRisk, Exposure, assess
+from strategy.domain.risk import AccountRisk
 
 _HOUR_NS = 3_600_000_000_000
 
@@ -24,6 +26,7 @@ class AccountBook(msgspec.Struct, kw_only=True):
     realized_usdt: Decimal = Decimal(0)
     realized_today_usdt: Decimal = Decimal(0)
     day: str = ""
+    day_open_usdt: float | None = None  # equity when the day began; None = what it closed with
     equity_peak_usdt: float = 0.0
     losses_in_row: int = 0
     paused_until_ns: int = 0
@@ -32,9 +35,13 @@ class AccountBook(msgspec.Struct, kw_only=True):
     safe_mode: dict[str, int] = {}
     trading_enabled: bool = True
 
-    def roll_day(self, now_ns: int) -> None:
-        if (day := utc_day(now_ns)) != self.day:
-            self.day, self.realized_today_usdt = day, Decimal(0)
+    def roll_day(self, now_ns: int, equity_usdt: float | None = None) -> None:
+        """A new UTC day begins with nothing won or lost, whatever is open by then."""
+        if (day := utc_day(now_ns)) == self.day:
+            return
+        is_first = not self.day
+        self.day, self.realized_today_usdt = day, Decimal(0)
+        self.day_open_usdt = float(self.deposit_usdt) if is_first else equity_usdt
 
     def on_entry(self, now_ns: int) -> None:
         self.entry_times_ns = [*self.entry_times_ns, now_ns]
@@ -75,24 +82,25 @@ def open_result_usdt(
 def account_risk(
     book: AccountBook,
     trades: Iterable[ManagedTrade],
+    orders: Mapping[str, Order],
     quotes: Mapping[str, Quote],
     instruments: Mapping[str, Instrument],
     limits: RiskConfig,
     now_ns: int,
 ) -> AccountRisk:
-    """All figures the limits look at; a pending entry counts at its worst case."""
-    exposures, open_usdt, locked = [], 0.0, 0.0
+    """All figures the limits look at; what is pending counts at its worst case."""
+    exposures, open_usdt = [], 0.0
     for trade in trades:
         instrument = instruments[trade.symbol]
         open_usdt += open_result_usdt(trade, quotes.get(trade.symbol), instrument)[0]
-        exposures.append(_exposure(trade, instrument, limits))
-        locked += exposures[-1].notional_usdt / max(trade.plan.leverage, 1.0)
+        exposures.append(trade_exposure(trade, orders, instrument, limits))
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
+    book.roll_day(now_ns, equity)
     book.equity_peak_usdt = max(book.equity_peak_usdt, equity)
     return AccountRisk(
         ts_ns=now_ns,
         equity=equity,
-        available=max(equity - locked, 0.0),
+        available=max(equity - math.fsum(each.margin_usdt for each in exposures), 0.0),
         equity_peak=book.equity_peak_usdt,
         realized_pnl_today=float(book.realized_today_usdt),
         unrealized_pnl=open_usdt,
@@ -100,26 +108,5 @@ def account_risk(
         trades_this_hour=book.trades_this_hour(now_ns),
         losses_in_row=book.losses_in_row,
         paused_until_ns=book.paused_until_ns,
+        day_open_equity=book.day_open_usdt,
     )
-
-
-def _exposure(trade: ManagedTrade, instrument: Instrument, limits: RiskConfig) -> Exposure:
-    unit = float(instrument.tick_size * instrument.qty_step)
-    entry = trade.average_entry_ticks or float(
-        trade.plan.entry.price_ticks or trade.decision_mid_ticks
-    )
-    pending = 0 if trade.phase != "ENTERING" else trade.qty_lots - trade.entered_lots
-    lots = max(trade.position_lots, 0) + max(pending, 0)
-    distance = (entry - trade.stop_ticks) * trade.plan.side.sign
-    fee = trade.stop_ticks * limits.taker_fee_bps / 1e4
-    return Exposure(
-        symbol=trade.symbol,
-        side=trade.plan.side,
-        notional_usdt=entry * lots * unit,
-        risk_usdt=(distance + fee) * lots * unit,
-    )
-
-
-def assess_account(account: AccountRisk, limits: RiskConfig) -> RiskSnapshot:
-    """Strategy's own rules, a second time, account-wide."""
-    return assess(account, limits)

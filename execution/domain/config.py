@@ -31,6 +31,12 @@ class ExecutionConfig(
     max_retry_count: Annotated[
         int, Meta(description="Attempts to place one protective or closing leg.", ge=1, le=20)
     ] = 3
+    leg_retry_ms: Annotated[
+        int, Meta(description="Pause before a leg is tried again, doubled each time, ms.", ge=50)
+    ] = 250
+    leg_retry_max_ms: Annotated[
+        int, Meta(description="Longest pause between two orders of a leg, ms.", ge=50)
+    ] = 5000
     min_notional_usdt: Annotated[
         float, Meta(description="Smallest entry, USDT at its price.", ge=0)
     ] = 5.0

@@ -63,6 +63,7 @@ class ExecutionCore:
         version: str = "",
         *,
         records: bool = True,
+        symbol_limits: Mapping[str, RiskConfig] | None = None,
     ) -> None:
         """`limits` hold account-wide; `symbols` are the full settings of those that have their own.
 
@@ -71,7 +72,15 @@ class ExecutionCore:
         """
         self.mode = mode
         self._work = Workspace(
-            instruments, config, mode, run_id, limits, symbols, version, records=records
+            instruments,
+            config,
+            mode,
+            run_id,
+            limits,
+            symbols,
+            version,
+            records=records,
+            symbol_limits=symbol_limits,
         )
         self._trades = TradeRunner(self._work)
         self._requests = RequestDesk(self._work, self._trades)
@@ -177,6 +186,7 @@ class ExecutionCore:
         limits: RiskConfig,
         version: str,
         symbols: Mapping[str, ExecutionConfig] | None = None,
+        symbol_limits: Mapping[str, RiskConfig] | None = None,
     ) -> list[ExecutionOutput]:
         """Go by another config from the next input on. Trades that run keep their plan.
 
@@ -185,7 +195,7 @@ class ExecutionCore:
         """
         now = self._work.state.now_ns
         self._work.settled.clear()
-        self._work.use_config(config, limits, version, symbols)
+        self._work.use_config(config, limits, version, symbols, symbol_limits)
         self._work.log_event("CONFIG_ACTIVATED", now, configVersion=version)
         for trade in list(self._work.state.trades.values()):
             self._trades.manage(trade, now)

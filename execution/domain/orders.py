@@ -112,6 +112,7 @@ class Order(msgspec.Struct, kw_only=True):
     source: str
     decision_ts_ns: int
     updated_ts_ns: int
+    config_version: str = ""  # in force when it was made
     price_ticks: int | None = None
     trigger_ticks: int | None = None
     trigger_by: TriggerBy = TriggerBy.LAST

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from execution.domain.orders import PUBLIC_STATUS, Order
-from execution.domain.trade import STOP, ManagedTrade, exit_reason, tp_leg
+from execution.domain.trade import STOP, ManagedTrade, dca_leg, exit_reason, tp_leg
 from execution.domain.venue import OrderFilled
 from failover.domain.days import iso_ms, utc_day
 from market.domain.instruments import Instrument
@@ -64,6 +64,7 @@ def order_record(order: Order, instrument: Instrument, mode: str, ts_ns: int) ->
         "requestId": order.request_id,
         "attempt": order.attempt,
         "decisionTs": iso_ms(order.decision_ts_ns),
+        "configVersion": order.config_version,
         "schemaVersion": SCHEMA_VERSION,
     }
 
@@ -101,6 +102,7 @@ def position_record(
         "requestId": trade.request_id,
         "stopPrice": price(instrument, trade.stop_ticks),
         "tps": tp_rows(trade, orders, instrument),
+        "dcas": dca_rows(trade, orders, instrument),
         "openedAt": iso_ms(trade.opened_ts_ns) if trade.opened_ts_ns else None,
         "schemaVersion": SCHEMA_VERSION,
     }
@@ -116,13 +118,40 @@ def tp_rows(trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instru
         rows.append(
             {
                 "level": level,
-                "price": price(instrument, target.price_ticks),
+                "price": price(instrument, trade.tp_price_ticks(level)),
                 "qty": quantity(instrument, wanted or target.qty_lots),
                 "clientOrderId": trade.orders.get(leg),
-                "state": "FILLED" if done else "OPEN" if live else "PENDING",
+                "state": _leg_state(done=done, live=live, given_up=leg in trade.given_up),
             }
         )
     return rows
+
+
+def dca_rows(trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument) -> list[Row]:
+    rows = []
+    targets = trade.dca_targets()
+    for level, planned in enumerate(trade.plan.dca_levels, start=1):
+        leg, wanted = dca_leg(level), targets[level - 1]
+        done = wanted > 0 and trade.dca_filled_lots.get(leg, 0) >= wanted
+        live = trade.order_of(leg, orders) is not None
+        rows.append(
+            {
+                "level": level,
+                "price": price(instrument, planned.price_ticks),
+                "qty": quantity(instrument, wanted or planned.qty_lots),
+                "clientOrderId": trade.orders.get(leg),
+                "state": _leg_state(done=done, live=live, given_up=leg in trade.given_up),
+            }
+        )
+    return rows
+
+
+def _leg_state(*, done: bool, live: bool, given_up: bool) -> str:
+    if done:
+        return "FILLED"
+    if live:
+        return "OPEN"
+    return "GIVEN_UP" if given_up else "PENDING"
 
 
 def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: int) -> Row:
@@ -151,8 +180,10 @@ def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: 
         "funding": float(trade.funding_usdt),
         "entryReasons": trade.entry_reason,
         "slippageBps": round(slip / entry * 1e4, 4) if entry and trade.decision_mid_ticks else None,
-        "exitReason": exit_reason(trade),
+        "exitReason": exit_reason(trade, instrument),
         "requiredHitRate": trade.plan.required_hit_rate,
+        "profile": trade.plan.profile,
+        "configVersion": trade.config_version,
         "schemaVersion": SCHEMA_VERSION,
     }
 
@@ -205,7 +236,7 @@ def tpsl_record(trade: ManagedTrade, orders: Mapping[str, Order], instrument: In
             "state": stop.state.value if stop else "MISSING",
         },
         "tps": tp_rows(trade, orders, instrument),
-        "dcas": [],
+        "dcas": dca_rows(trade, orders, instrument),
         "breakEvenMoved": trade.break_even_moved,
         "trailing": None
         if trailing is None

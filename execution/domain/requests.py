@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import msgspec
 
+from execution.domain.exposure import least_lots, least_value, planned_exposure
 from execution.domain.guards import GuardContext, GuardedOrder, SafetyResult, validate_order_request
 from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState
 from execution.domain.outputs import RecordRow
 from execution.domain.trade import CLOSE, ENTRY, ManagedTrade
-from execution.domain.trade_manager import begin_close, entry_order
+from execution.domain.trade_entry import entry_order
+from execution.domain.trade_manager import begin_close
 from execution.domain.trade_runner import TradeRunner
 from execution.domain.venue import OrderSide, OrderType, TimeInForce
 from execution.domain.workspace import Workspace
-from strategy.domain.messages import EventType, ExecutionEvent, OrderRequest, RepriceHint, Side
+from market.domain.instruments import Instrument
+from strategy.domain.messages import (
+    EventType,
+    ExecutionEvent,
+    OrderRequest,
+    RepriceHint,
+    Side,
+    TradePlan,
+)
+from strategy.domain.plan_ladder import liquidation_refusals
+from strategy.domain.risk import EntryRisk, entry_refusals, funding_refusals
 
 _REQUESTS_KEPT = 512
 
@@ -50,12 +62,10 @@ class RequestDesk:
         if instrument is None or plan is None or plan.symbol != request.symbol:
             self._refuse_request(request, ("UNKNOWN_SYMBOL" if not instrument else "NO_PLAN",), now)
             return
-        if plan.dca_levels:  # without them it would not be the trade that was judged
-            self._refuse_request(request, ("DCA_NOT_SUPPORTED",), now)
-            return
         result = self._guard(request, now)
-        if not result.ok:
-            self._refuse_request(request, result.reasons, now)
+        refusals = (*result.reasons, *self._risk_refusals(plan, result.qty_lots, instrument, now))
+        if refusals:
+            self._refuse_request(request, refusals, now)
             return
         quote = self._work.quotes.get(request.symbol)
         trade = ManagedTrade(
@@ -71,6 +81,9 @@ class RequestDesk:
             decision_mid_ticks=quote.mid_ticks if quote else 0.0,
             last_reprice_ns=now,
             stop_ticks=plan.stop.price_ticks,
+            config_version=request.config_version,
+            min_lots=least_lots(instrument),
+            min_value=least_value(instrument),
         )
         self._work.state.trades[request.symbol] = trade
         self._work.state.book.on_entry(now)
@@ -78,6 +91,33 @@ class RequestDesk:
         self._trades.do(trade, entry_order(trade, plan.entry.price_ticks), now)
         if result.warnings:
             self._trades.order_news(trade, ENTRY, ",".join(result.warnings), now)
+
+    def _risk_refusals(
+        self, plan: TradePlan, qty_lots: int, instrument: Instrument, now: int
+    ) -> list[str]:
+        """The strategy's own rules a second time, for the whole account, each order at its worst."""
+        work, limits = self._work, self._work.limits
+        if qty_lots <= 0:
+            return []
+        quote, own = work.quotes.get(plan.symbol), work.limits_for(plan.symbol)
+        reference = float(plan.entry.price_ticks or (quote.mid_ticks if quote else 0.0))
+        entry = EntryRisk(
+            planned_exposure(plan, qty_lots, reference, instrument, own), plan.leverage
+        )
+        found = entry_refusals(entry, work.account(now), limits, own)
+        refusals = [f"{code}: {words}" for code, words in found]
+        if quote is not None:
+            rate, seconds = quote.funding_rate, quote.seconds_to_funding
+            refusals += [
+                f"RISK_FUNDING: {words}"
+                for words in funding_refusals(plan.side, rate, seconds, own)
+            ]
+        if plan.dca_levels:
+            refusals += [
+                f"RISK_LIQUIDATION: {words}"
+                for words in liquidation_refusals(plan, instrument, own)
+            ]
+        return refusals
 
     def _guard(self, request: OrderRequest, now: int) -> SafetyResult:
         plan, state = request.plan, self._work.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -11,10 +12,17 @@ import msgspec
 from execution.domain.orders import Order
 from execution.domain.venue import OrderFilled, OrderSide, OrderType, TimeInForce, TriggerBy
 from market.domain.instruments import Instrument
+from strategy.domain.config import RiskConfig
 from strategy.domain.messages import Side, TradePlan
+from strategy.domain.risk import loss_at_stop_usdt
 
 ENTRY, STOP, CLOSE = "ENTRY", "STOP", "CLOSE"
 LIQUIDATION, LIQUIDATED = "LIQUIDATION", "LIQUIDATED"  # a leg that no order of ours makes, and why
+
+
+def dca_leg(level: int) -> str:
+    """Leg name of averaging order `level`, counted from 1."""
+    return f"DCA{level}"
 
 
 def tp_leg(level: int) -> str:
@@ -38,6 +46,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     book_state: int
     spread_bps: float
     mark_ticks: float | None = None
+    funding_rate: float = math.nan  # fraction; positive: longs pay; NaN = unknown
+    seconds_to_funding: float = math.nan
 
     @property
     def mid_ticks(self) -> float:
@@ -53,7 +63,7 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
 
     request_id: str
     plan: TradePlan
-    qty_lots: int  # accepted size: the plan's, or what the guards cut it to
+    qty_lots: int  # accepted size of the entry: the plan's, or what the guards cut it to
     decision_ts_ns: int
     entry_deadline_ns: int
     phase: TradePhase = TradePhase.ENTERING
@@ -63,6 +73,11 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     orders: dict[str, str] = {}  # leg -> id of its newest order
     attempts: dict[str, int] = {}  # leg -> orders made
     retry_at_ns: dict[str, int] = {}  # leg -> not before
+    failures: dict[str, int] = {}  # leg -> orders in a row that ended without a fill
+    given_up: dict[str, str] = {}  # leg -> why no further order of it is made
+    config_version: str = ""  # of the decision that asked for it
+    min_lots: int = 1  # least order of the venue
+    min_value: int = 0  # least value of an order that does not reduce, ticks times lots
     signal_holds: bool = True
     reprices: int = 0
     last_reprice_ns: int = 0
@@ -78,6 +93,8 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     entry_fees_usdt: Decimal = Decimal(0)
     exit_fees_usdt: Decimal = Decimal(0)
     tp_filled_lots: dict[str, int] = {}
+    entry_filled_lots: int = 0  # of the entry leg alone
+    dca_filled_lots: dict[str, int] = {}
     opened_ts_ns: int = 0
     unprotected_since_ns: int = 0
     protected_since_ns: int = 0
@@ -137,13 +154,18 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     def on_fill(self, leg: str, fill: OrderFilled) -> None:
         """Book one execution of one of our legs."""
         value = fill.price_ticks * fill.qty_lots
-        if leg == ENTRY:
+        if leg == ENTRY or leg.startswith("DCA"):
             if not self.entered_lots:
                 self.opened_ts_ns = self.unprotected_since_ns = fill.deliver_at_ns
                 self.best_ticks = self.worst_ticks = self.extreme_ticks = float(fill.price_ticks)
             self.entered_lots += fill.qty_lots
             self.entry_tick_lots += value
             self.entry_fees_usdt += fill.fee_usdt
+            if leg == ENTRY:
+                self.entry_filled_lots += fill.qty_lots
+            else:
+                self.dca_filled_lots[leg] = self.dca_filled_lots.get(leg, 0) + fill.qty_lots
+            self._follow_average()
             return
         self.exited_lots += fill.qty_lots
         self.exit_tick_lots += value
@@ -152,14 +174,59 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         if leg.startswith("TP"):
             self.tp_filled_lots[leg] = self.tp_filled_lots.get(leg, 0) + fill.qty_lots
 
+    def _follow_average(self) -> None:
+        """A stop planned by its distance stays so far behind the average until it first tightens."""
+        distance_bps = self.plan.stop.distance_bps
+        if distance_bps is None or self.break_even_moved or self.trailing_active:
+            return
+        self.stop_ticks = stop_behind(self.average_entry_ticks, distance_bps, self.plan.side)
+
+    def tp_targets(self) -> tuple[int, ...]:
+        """Lots of each take-profit for what was entered: cumulative shares of the plan.
+
+        What is too small for the venue, or was given up, goes on to the next; past the last it is left
+        to the stop. They never sum to more than was entered.
+        """
+        targets, carried, before = [], 0, 0
+        planned = 0
+        for level, leg in enumerate(self.plan.take_profits, start=1):
+            planned += leg.qty_lots
+            up_to = self.entered_lots * planned // self.plan.qty_lots
+            lots, before = up_to - before + carried, up_to
+            name = tp_leg(level)
+            kept = lots
+            if name in self.given_up:
+                kept = min(lots, self.tp_filled_lots.get(name, 0))
+            elif lots < self.min_lots:
+                kept = 0
+            targets.append(kept)
+            carried = lots - kept
+        return tuple(targets)
+
     def tp_target_lots(self, level: int) -> int:
-        """Lots of take-profit `level` for what was entered: cumulative shares, so small legs merge on."""
+        return self.tp_targets()[level - 1]
 
-        def share(up_to: int) -> int:
-            planned = sum(tp.qty_lots for tp in self.plan.take_profits[:up_to])
-            return self.entered_lots * planned // self.plan.qty_lots
+    def tp_price_ticks(self, level: int) -> int:
+        """Where take-profit `level` belongs now: it follows the average entry if planned by distance."""
+        target = self.plan.take_profits[level - 1]
+        if target.distance_bps is None or not self.entered_lots:
+            return target.price_ticks
+        sign, average = self.plan.side.sign, self.average_entry_ticks
+        level_ticks = average * (1.0 + sign * target.distance_bps / 1e4)
+        return math.ceil(level_ticks) if sign > 0 else math.floor(level_ticks)
 
-        return share(level) - share(level - 1)
+    def dca_targets(self) -> tuple[int, ...]:
+        """Lots of each averaging order, in proportion to what the entry filled; small ones merge on."""
+        targets, carried = [], 0
+        for level, leg in enumerate(self.plan.dca_levels, start=1):
+            name = dca_leg(level)
+            filled = self.dca_filled_lots.get(name, 0)
+            lots = leg.qty_lots * self.entry_filled_lots // self.plan.qty_lots + carried
+            is_small = lots < self.min_lots or lots * leg.price_ticks < self.min_value
+            kept = filled if is_small or name in self.given_up else max(lots, filled)
+            targets.append(kept)
+            carried = max(lots - kept, 0)
+        return tuple(targets)
 
     def realized_usdt(self, instrument: Instrument) -> Decimal:
         """Net result of what was closed, all fees and funding so far paid; exact once the trade is flat."""
@@ -173,11 +240,12 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         unit = float(instrument.tick_size * instrument.qty_step)
         return self.gain_ticks(price_ticks) * self.position_lots * unit
 
-    def open_risk_usdt(self, instrument: Instrument, taker_fee_bps: float) -> float:
-        """Loss if the stop is hit now, fees of the exit included; negative when the stop is in profit."""
-        unit = float(instrument.tick_size * instrument.qty_step) * self.position_lots
-        exit_fee = self.stop_ticks * unit * taker_fee_bps / 1e4
-        return -self.gain_ticks(self.stop_ticks) * unit + exit_fee
+    def open_risk_usdt(self, instrument: Instrument, limits: RiskConfig) -> float:
+        """Loss if the stop is hit now, exit fee and slippage included; negative: the stop is in profit."""
+        unit = float(instrument.tick_size * instrument.qty_step) * max(self.position_lots, 0)
+        return loss_at_stop_usdt(
+            self.average_entry_ticks, self.stop_ticks, unit, self.plan.side.sign, limits
+        )
 
 
 def stop_reason(trade: ManagedTrade) -> str:
@@ -187,15 +255,26 @@ def stop_reason(trade: ManagedTrade) -> str:
     return "BREAK_EVEN" if trade.break_even_moved else "STOP_LOSS"
 
 
-def exit_reason(trade: ManagedTrade) -> str:
-    """Why a closed trade ended, from the leg that made it flat."""
+def exit_reason(trade: ManagedTrade, instrument: Instrument) -> str:
+    """Why a closed trade ended, from the leg that made it flat.
+
+    A stop at break-even that a gap carried into a loss was a stop loss, whatever it stood for.
+    """
     if trade.last_exit_leg == LIQUIDATION:
         return LIQUIDATED
-    if trade.last_exit_leg == STOP:
-        return stop_reason(trade)
     if trade.last_exit_leg.startswith("TP"):
         return "TAKE_PROFIT"
-    return trade.close_reason or "CLOSE"
+    by_stop = trade.last_exit_leg == STOP
+    reason = stop_reason(trade) if by_stop else trade.close_reason or "CLOSE"
+    if reason == "BREAK_EVEN" and trade.realized_usdt(instrument) < 0:
+        return "STOP_LOSS"
+    return reason
+
+
+def stop_behind(average_ticks: float, distance_bps: float, side: Side) -> int:
+    """A stop so far behind an average entry, rounded away from it."""
+    level = average_ticks * (1.0 - side.sign * distance_bps / 1e4)
+    return math.floor(level) if side is Side.LONG else math.ceil(level)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

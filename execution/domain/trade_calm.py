@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ENTRY, ManagedTrade, TradePhase
+from execution.domain.trade_entry import chase_bps
 from market.domain.frames import Frames
 from strategy.domain.messages import Side
 
@@ -113,7 +114,7 @@ def _has_left(
     planned = trade.plan.entry.price_ticks
     if planned is None or entry.price_ticks is None:
         return np.zeros(touches.size, np.bool_)
-    is_near = np.abs(touches - planned) <= planned * config.max_slippage_bps / 1e4
+    is_near = np.abs(touches - planned) <= planned * chase_bps(trade, config.max_slippage_bps) / 1e4
     is_near &= (touches - entry.price_ticks) * trade.plan.side.sign > 0
     return is_near
 

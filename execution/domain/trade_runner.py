@@ -26,10 +26,10 @@ from execution.domain.trade import (
 from execution.domain.trade_manager import (
     begin_close,
     is_over,
-    note_attempt,
     on_stop_refused,
     plan_actions,
 )
+from execution.domain.trade_scene import Scene, note_attempt
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
@@ -103,7 +103,7 @@ class TradeRunner:
         if trade is None:
             return
         if order.leg == STOP and update.code in _WRONG_SIDE:
-            on_stop_refused(trade, self._work.quotes.get(trade.symbol), now)
+            on_stop_refused(trade, self._scene(trade, now))
         self.manage(trade, now)
 
     def on_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
@@ -180,15 +180,21 @@ class TradeRunner:
         trade.on_fill(ENTRY, fill)
         self.manage(trade, now)
 
+    def _scene(self, trade: ManagedTrade, now: int) -> Scene:
+        return Scene(
+            orders=self._work.state.orders,
+            quote=self._work.quotes.get(trade.symbol),
+            now_ns=now,
+            config=self._work.config_for(trade.symbol),
+            instrument=self._work.instruments[trade.symbol],
+        )
+
     def manage(self, trade: ManagedTrade, now: int) -> None:
         """Do what the trade needs, show it when it changed, and end it when it is over."""
-        actions = plan_actions(
-            trade,
-            self._work.state.orders,
-            self._work.quotes.get(trade.symbol),
-            now,
-            self._work.config_for(trade.symbol),
-        )
+        scene = self._scene(trade, now)
+        actions = plan_actions(trade, scene)
+        for text in scene.alerts:
+            self._work.alert(trade.symbol, text, now, trade)
         for action in actions:
             self.do(trade, action, now)
         if actions:
@@ -233,7 +239,6 @@ class TradeRunner:
 
     def enforce_limits(self, now: int) -> None:
         """The account-wide stop: execution alone forces everything closed."""
-        self._work.state.book.roll_day(now)
         self._work.state.book.roll_hour(now)
         if not self._work.state.trades:
             return
@@ -284,7 +289,9 @@ class TradeRunner:
         return trade
 
     def _place(self, trade: ManagedTrade, wish: Place, now: int) -> None:
-        attempt = note_attempt(trade, wish.leg, now)
+        before = self._work.state.orders.get(trade.orders.get(wish.leg, ""))
+        config = self._work.config_for(trade.symbol)
+        attempt = note_attempt(trade, wish.leg, before, now, config)
         order = Order(
             client_order_id=client_order_id(
                 self._work.config.client_order_id_prefix, trade.request_id, wish.leg, attempt
@@ -306,6 +313,7 @@ class TradeRunner:
             source=trade.source if wish.leg == ENTRY else "TPSL_ENGINE",
             decision_ts_ns=now,
             updated_ts_ns=now,
+            config_version=self._work.version or trade.config_version,
         )
         self._work.state.orders[order.client_order_id] = order
         trade.orders[wish.leg] = order.client_order_id
@@ -354,7 +362,7 @@ class TradeRunner:
                 qty_lots=trade.entered_lots,
                 avg_fill_price_ticks=trade.average_exit_ticks,
                 realized_pnl=float(realized),
-                reason=exit_reason(trade),
+                reason=exit_reason(trade, instrument),
             )
         )
 

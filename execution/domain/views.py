@@ -8,7 +8,7 @@ from execution.domain.records import Row, order_snapshot, position_snapshot, tps
 from execution.domain.trade import STOP, ManagedTrade
 from execution.domain.workspace import Workspace
 from failover.domain.days import iso_ms
-from strategy.domain.messages import ExecutionSnapshot, PositionView
+from strategy.domain.messages import ExecutionSnapshot, ExposureView, PositionView
 
 
 class Views:
@@ -20,14 +20,14 @@ class Views:
     def snapshot(self, now_ns: int) -> ExecutionSnapshot:
         """All that execution holds (see `ExecutionSnapshot`)."""
         state, book = self._work.state, self._work.state.book
-        risk = self._work.risk(now_ns)
+        account = self._work.account(now_ns)
         held = [t for t in state.trades.values() if t.position_lots > 0]
         return ExecutionSnapshot(
             ts_ns=now_ns,
             execution_run=self._work.run_id,
             requests_stream_id=state.requests_stream_id,
-            equity=risk.equity,
-            available=risk.available,
+            equity=account.equity,
+            available=account.available,
             realized_pnl_today=float(book.realized_today_usdt),
             equity_peak=book.equity_peak_usdt,
             positions=tuple(self._position_view(trade) for trade in held),
@@ -37,7 +37,19 @@ class Views:
             safe_mode_reasons=tuple(book.safe_mode),
             trading_enabled=book.trading_enabled,
             losses_in_row=book.losses_in_row,
-            trades_this_hour=book.trades_this_hour(now_ns),
+            trades_this_hour=account.trades_this_hour,
+            paused_until_ns=book.paused_until_ns,
+            day_open_equity=account.day_open_equity,
+            exposures=tuple(
+                ExposureView(
+                    symbol=each.symbol,
+                    side=each.side,
+                    notional=each.notional_usdt,
+                    risk=each.risk_usdt,
+                    margin=each.margin_usdt,
+                )
+                for each in account.exposures
+            ),
             quality=self._work.quality.views(now_ns),
         )
 
@@ -106,7 +118,7 @@ class Views:
             plan_id=trade.plan.plan_id,
             request_id=trade.request_id,
             stop_ticks=stop.trigger_ticks if stop else None,
-            open_risk=trade.open_risk_usdt(instrument, self._work.config.taker_fee_bps),
+            open_risk=trade.open_risk_usdt(instrument, self._work.limits),
             unrealized_pnl=self._unrealized_usdt(trade),
             opened_ts_ns=trade.opened_ts_ns,
             mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,

@@ -21,7 +21,7 @@ from execution.domain.trade import Quote
 from execution.domain.venue import PlaceOrder
 from market.domain.frames import FRAME_DTYPE, BookState
 from strategy.domain.config import RiskConfig
-from strategy.domain.messages import DcaLevel, RiskFlags, Side
+from strategy.domain.messages import RiskFlags, Side
 
 MS = 1_000_000
 
@@ -312,13 +312,6 @@ def test_an_entry_is_never_larger_than_one_market_order_can_close(an_instrument:
     )
 
     assert (result.ok, result.qty_lots) == (True, 50_000)
-
-
-def test_a_plan_with_dca_levels_is_refused_rather_than_run_without_them(world: Any) -> None:
-    world.ask(plan=world.plan(dca_levels=(DcaLevel(price_ticks=9_980, qty_lots=50),)))
-
-    assert last_error(world) == "DCA_NOT_SUPPORTED"
-    assert world.core.trades == {}
 
 
 def test_guards_say_every_reason_not_the_first(an_instrument: Any) -> None:

@@ -1,0 +1,130 @@
+"""What a trade holds and loses at its worst: every live and planned order filled, then the stop hit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from execution.domain.orders import Order
+from execution.domain.trade import (
+    ENTRY,
+    ManagedTrade,
+    TradePhase,
+    dca_leg,
+    stop_behind,
+)
+from market.domain.instruments import Instrument
+from strategy.domain.config import RiskConfig
+from strategy.domain.messages import Side, TradePlan
+from strategy.domain.risk import Exposure, loss_at_stop_usdt
+
+Leg = tuple[float, int]  # price in ticks, lots
+
+
+def planned_exposure(
+    plan: TradePlan,
+    qty_lots: int,
+    reference_ticks: float,
+    instrument: Instrument,
+    limits: RiskConfig,
+) -> Exposure:
+    """Worst case of a plan of which nothing is placed yet, its entry cut to `qty_lots`."""
+    return _worst(plan, _planned_legs(plan, qty_lots, reference_ticks), None, instrument, limits)
+
+
+def trade_exposure(
+    trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument, limits: RiskConfig
+) -> Exposure:
+    """Worst case of a trade: its position, and what may still be added to it."""
+    held: list[Leg] = [(trade.average_entry_ticks, max(trade.position_lots, 0))]
+    legs = [*held, *_entry_in_doubt(trade, orders), *_averaging_in_doubt(trade, orders)]
+    has_tightened = trade.break_even_moved or trade.trailing_active
+    stop = trade.stop_ticks if has_tightened else None
+    worst = _worst(trade.plan, legs, stop, instrument, limits)
+    if not trade.position_lots or worst.risk_usdt >= (now := _held_risk(trade, instrument, limits)):
+        return worst
+    return Exposure(
+        symbol=worst.symbol,
+        side=worst.side,
+        notional_usdt=worst.notional_usdt,
+        risk_usdt=now,
+        margin_usdt=worst.margin_usdt,
+    )
+
+
+def least_lots(instrument: Instrument) -> int:
+    return max(1, math.ceil(instrument.min_qty / instrument.qty_step))
+
+
+def least_value(instrument: Instrument) -> int:
+    """The venue's minimum notional, ticks times lots."""
+    return math.ceil(instrument.min_notional / (instrument.tick_size * instrument.qty_step))
+
+
+def dearest_entry(plan: TradePlan, reference_ticks: float) -> float:
+    """The highest price the entry may fill at: a long may be re-priced up, a short only down."""
+    if plan.side is Side.SHORT or not plan.entry.max_reprices or plan.entry.price_ticks is None:
+        return reference_ticks
+    return reference_ticks * (1.0 + (plan.entry.max_chase_bps or 0.0) / 1e4)
+
+
+def _planned_legs(plan: TradePlan, qty_lots: int, reference_ticks: float) -> list[Leg]:
+    legs: list[Leg] = [(dearest_entry(plan, reference_ticks), qty_lots)]
+    legs += [(leg.price_ticks, leg.qty_lots * qty_lots // plan.qty_lots) for leg in plan.dca_levels]
+    return legs
+
+
+def _entry_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterable[Leg]:
+    """What the entry may still add: all of it while it may be put again, else what is live."""
+    reference = float(trade.plan.entry.price_ticks or trade.decision_mid_ticks)
+    order = trade.order_of(ENTRY, orders)
+    if trade.phase is TradePhase.ENTERING:
+        left = trade.qty_lots - trade.entry_filled_lots
+    else:
+        left = order.leaves_lots if order is not None else 0
+    if left > 0:
+        yield dearest_entry(trade.plan, reference), left
+
+
+def _averaging_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterable[Leg]:
+    """Averaging orders at rest, and those planned that may still be placed."""
+    size = trade.qty_lots if trade.phase is TradePhase.ENTERING else trade.entry_filled_lots
+    for level, leg in enumerate(trade.plan.dca_levels, start=1):
+        name = dca_leg(level)
+        order = trade.order_of(name, orders)
+        left = order.leaves_lots if order is not None else 0
+        if trade.phase is not TradePhase.CLOSING and not trade.break_even_moved:
+            planned = leg.qty_lots * size // trade.plan.qty_lots
+            left = max(left, planned - trade.dca_filled_lots.get(name, 0))
+        if left > 0:
+            yield leg.price_ticks, left
+
+
+def _worst(
+    plan: TradePlan,
+    legs: Iterable[Leg],
+    stop_ticks: int | None,
+    instrument: Instrument,
+    limits: RiskConfig,
+) -> Exposure:
+    filled = [(price, lots) for price, lots in legs if lots > 0]
+    lots = sum(each for _, each in filled)
+    average = sum(price * each for price, each in filled) / lots if lots else 0.0
+    if stop_ticks is None:
+        distance_bps = plan.stop.distance_bps
+        stop_ticks = plan.stop.price_ticks
+        if distance_bps is not None:
+            stop_ticks = stop_behind(average, distance_bps, plan.side)
+    unit = float(instrument.tick_size * instrument.qty_step) * lots
+    notional = average * unit
+    return Exposure(
+        symbol=plan.symbol,
+        side=plan.side,
+        notional_usdt=notional,
+        risk_usdt=loss_at_stop_usdt(average, stop_ticks, unit, plan.side.sign, limits),
+        margin_usdt=notional / max(plan.leverage, 1.0),
+    )
+
+
+def _held_risk(trade: ManagedTrade, instrument: Instrument, limits: RiskConfig) -> float:
+    return trade.open_risk_usdt(instrument, limits)

@@ -1,0 +1,84 @@
+"""What prices do to a trade: excursions, break-even, trailing. The stop only ever tightens here."""
+
+from __future__ import annotations
+
+import math
+
+from execution.domain.trade import ManagedTrade, tp_leg
+from execution.domain.trade_scene import MS, Scene
+
+
+def follow_price(trade: ManagedTrade, scene: Scene) -> None:
+    """Excursions, break-even after its take-profit, trailing."""
+    quote = scene.touch
+    if quote is None:
+        return
+    price = float(quote.exit_ticks(trade.plan.side))
+    if trade.gain_ticks(price) > trade.gain_ticks(trade.best_ticks):
+        trade.best_ticks = price
+    if trade.gain_ticks(price) < trade.gain_ticks(trade.worst_ticks):
+        trade.worst_ticks = price
+    if not trade.break_even_moved and _break_even_is_due(trade):
+        trade.break_even_moved = True
+        _tighten(trade, break_even_ticks(trade, scene))
+    _trail(trade, price, scene)
+
+
+def first_target_reached(trade: ManagedTrade) -> bool:
+    """The nearest take-profit that is not too small for the venue has filled."""
+    targets = trade.tp_targets()
+    first = next((n for n, lots in enumerate(targets, start=1) if lots > 0), None)
+    return first is not None and _is_filled(trade, first)
+
+
+def _is_filled(trade: ManagedTrade, level: int) -> bool:
+    wanted = trade.tp_targets()[level - 1]
+    return wanted > 0 and trade.tp_filled_lots.get(tp_leg(level), 0) >= wanted
+
+
+def _break_even_is_due(trade: ManagedTrade) -> bool:
+    after, targets = trade.plan.break_even_after_tp, trade.tp_targets()
+    if after is None or not targets:
+        return False
+    level = min(after, len(targets))
+    while level < len(targets) and targets[level - 1] == 0:
+        level += 1  # merged into the next
+    return _is_filled(trade, level)
+
+
+def break_even_ticks(trade: ManagedTrade, scene: Scene) -> int:
+    """Entry plus the entry fee paid, a taker exit fee and one tick, but always inside the first target."""
+    entry, sign = trade.average_entry_ticks, trade.plan.side.sign
+    unit = float(scene.instrument.tick_size * scene.instrument.qty_step)
+    paid = float(trade.entry_fees_usdt) / (unit * trade.entered_lots)
+    level = entry + sign * (paid + entry * scene.config.taker_fee_bps / 1e4 + 1)
+    # The hair keeps a level that is a whole tick from rounding to the next one.
+    ticks = math.ceil(level - 1e-6) if sign > 0 else math.floor(level + 1e-6)
+    inside = trade.tp_price_ticks(1) - sign
+    return min(ticks, inside) if sign > 0 else max(ticks, inside)
+
+
+def _trail(trade: ManagedTrade, price: float, scene: Scene) -> None:
+    trailing = trade.plan.trailing
+    if trailing is None:
+        return
+    if trade.gain_ticks(price) > trade.gain_ticks(trade.extreme_ticks):
+        trade.extreme_ticks = price
+    entry = trade.average_entry_ticks
+    if trade.gain_ticks(trade.extreme_ticks) < entry * trailing.activate_bps / 1e4:
+        return
+    if scene.now_ns - trade.last_trail_ns < scene.config.trailing_interval_ms * MS:
+        return
+    sign = trade.plan.side.sign
+    level = trade.extreme_ticks - sign * entry * trailing.distance_bps / 1e4
+    if _tighten(trade, math.floor(level) if sign > 0 else math.ceil(level)):
+        trade.trailing_active = True
+        trade.last_trail_ns = scene.now_ns
+
+
+def _tighten(trade: ManagedTrade, ticks: int) -> bool:
+    """Move the stop towards the market, never away from it."""
+    if (ticks - trade.stop_ticks) * trade.plan.side.sign <= 0:
+        return False
+    trade.stop_ticks = ticks
+    return True

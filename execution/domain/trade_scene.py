@@ -1,0 +1,58 @@
+"""What the logic of a trade looks at besides the trade itself, and how often it may try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from execution.domain.config import ExecutionConfig
+from execution.domain.orders import Order, OrderState
+from execution.domain.trade import ManagedTrade, Quote
+from market.domain.instruments import Instrument
+
+MS = 1_000_000
+AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """One look at one trade. `alerts` collects what people should be told."""
+
+    orders: Mapping[str, Order]
+    quote: Quote | None
+    now_ns: int
+    config: ExecutionConfig
+    instrument: Instrument
+    alerts: list[str] = field(default_factory=list)
+
+    @property
+    def touch(self) -> Quote | None:
+        """The quote, where it has prices."""
+        quote = self.quote
+        return quote if quote is not None and quote.bid_ticks > 0 else None
+
+
+def may_place(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
+    """The first order of a leg at once, each later one after a pause, none once it was given up."""
+    return leg not in trade.given_up and scene.now_ns >= trade.retry_at_ns.get(leg, 0)
+
+
+def note_attempt(
+    trade: ManagedTrade, leg: str, before: Order | None, now_ns: int, config: ExecutionConfig
+) -> int:
+    """Count an order of `leg` and return its number, from 1; each fruitless one doubles the pause."""
+    fruitless = before is not None and not before.filled_lots
+    trade.failures[leg] = trade.failures.get(leg, 0) + 1 if fruitless else 0
+    doublings = min(trade.failures[leg], 16)
+    pause_ms = min(config.leg_retry_ms << doublings, config.leg_retry_max_ms)
+    trade.attempts[leg] = trade.attempts.get(leg, 0) + 1
+    trade.retry_at_ns[leg] = now_ns + max(pause_ms, config.leg_retry_ms) * MS
+    return trade.attempts[leg]
+
+
+def has_failed(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
+    """So many orders of a leg in a row have ended without a fill that there is no sense in more."""
+    last = scene.orders.get(trade.orders.get(leg, ""))
+    if last is None or last.is_live or last.filled_lots:
+        return False
+    return trade.failures.get(leg, 0) + 1 >= scene.config.max_retry_count
