@@ -104,8 +104,9 @@ def _market_checks(quote: Section, score: Section, limits: Section) -> list[Chec
             needs="NORMAL", why=str(score.get("regimeReason") or ""),
         ),
         _check(
-            "Market", "Regime of the whole market", _is(market, "GLOBAL_NORMAL"), _text(market),
-            needs="GLOBAL_NORMAL", why=str(score.get("globalRegimeReason") or ""),
+            "Market", "Regime of the whole market", _is(market, "GLOBAL_NORMAL"),
+            _text(market).removeprefix("GLOBAL_").replace("_", " "),
+            needs="NORMAL", why=str(score.get("globalRegimeReason") or ""),
         ),
     ]  # fmt: skip
 
@@ -202,7 +203,7 @@ def _day_loss_pct(risk: Section, account: Section) -> float | None:
     pnl, equity = risk.get("dailyPnl"), account.get("equity")
     if pnl is None or equity is None or equity - pnl <= 0:
         return None
-    return max(-pnl / (equity - pnl) * 100, 0.0)
+    return max(0.0, -pnl) / (equity - pnl) * 100
 
 
 def _execution_checks(quality: Section | None, safety: Section, limits: Section) -> list[Check]:

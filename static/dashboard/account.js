@@ -56,7 +56,7 @@ const ms = (value) => (value === null || value === undefined ? "–" : f.fixed(v
 
 export function showLatency(stages, limits) {
   const most = limits?.latencyMaxMs;
-  setText($("latency-note"), most ? `ms, last minute; entries stop above ${most}` : "ms, last minute");
+  setText($("latency-note"), most ? `ms, last minute · entries stop above ${most} (p90)` : "ms, last minute");
   $("latency").replaceChildren(
     ...Object.entries(stages).map(([stage, { minute, hour }]) => {
       const [name, title] = STAGE_WORDS[stage] ?? [stage, ""];
