@@ -88,12 +88,21 @@ class FollowedOrder(msgspec.Struct, kw_only=True):
     @property
     def time_to_fill_ms(self) -> float | None:
         """From placement (of a stop: from its trigger) to the first fill."""
-        if not self.first_fill_ns:
+        if not self.first_fill_ns or self.waits_for_price:
             return None
         begin_ns = (
             (self.arrived_ns or self.first_fill_ns) if self.is_conditional else self.placed_ns
         )
         return (self.first_fill_ns - begin_ns) / 1e6
+
+    @property
+    def waits_for_price(self) -> bool:
+        """A take-profit or DCA leg rests where the plan wants it: no decision of the moment."""
+        return self.leg.startswith(("TP", "DCA"))
+
+    @property
+    def decision_slippage_bps(self) -> float | None:
+        return None if self.waits_for_price else self.slippage_bps(self.reference_ticks)
 
     @property
     def took(self) -> bool:
@@ -106,7 +115,7 @@ class FollowedOrder(msgspec.Struct, kw_only=True):
         return OrderFigures(
             was_rejected=self.outcome == OrderState.REJECTED and self.last_error != _NOT_THE_VENUE,
             touch_slippage_bps=self.slippage_bps(self.touch_ticks) if self.took else None,
-            mid_slippage_bps=self.slippage_bps(self.reference_ticks),
+            mid_slippage_bps=self.decision_slippage_bps,
             fill_ratio=self.filled_lots / self.qty_lots if is_entry and self.qty_lots else None,
             time_to_fill_ms=self.time_to_fill_ms,
             adverse_bps=None if adverse is None else -adverse,

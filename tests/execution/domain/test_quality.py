@@ -100,6 +100,21 @@ def test_a_stop_is_measured_against_its_trigger(world: Any) -> None:
     assert row["timeToFillMs"] < 1000.0  # from its trigger, not from the minute it was placed
 
 
+def test_a_take_profit_waits_for_its_price_and_is_no_decision_of_the_moment(world: Any) -> None:
+    world.open_long()
+    world.wait(5000)
+    world.move_to(10_035)
+    world.wait(200)
+    for seconds in (1, 4, 26):
+        later(world, seconds)
+
+    (row,) = records(world, "TP1")
+
+    assert row["filledQty"] > 0
+    assert (row["decisionSlippageBps"], row["timeToFillMs"]) == (None, None)
+    assert row["markout5sBps"] is not None
+
+
 def test_an_unfilled_entry_is_recorded_at_once_with_nothing_filled(world: Any) -> None:
     world.ask(plan=world.plan(timeout_ms=500))
     world.wait(700)
