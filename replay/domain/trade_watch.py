@@ -5,6 +5,7 @@ Closed trades with exact costs, equity and price curves of bounded length, sums.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import islice
@@ -25,6 +26,7 @@ from execution.domain.venue import (
 from market.domain.frames import BookState, FrameReason, Frames
 from market.domain.instruments import Instrument
 from replay.domain.curves import Curve, CurvePoints, Drawdown, EquityCurve
+from replay.domain.recent_frames import RecentFrames
 from replay.domain.trade_results import (
     Costs,
     EntryContext,
@@ -67,8 +69,9 @@ class TradeWatch:
         self._tick = [float(i.tick_size) for i in instruments]
         self._prices = [Curve() for _ in instruments]
         self._equity = EquityCurve(float(deposit_usdt))
-        self._newest: list[Frames] = []  # since the last boundary, newest last
-        self._next_sample_ns = 0
+        self._quotes = RecentFrames(instruments)
+        self._unsettled: deque[int] = deque()  # instants whose equity is not noted yet
+        self._last_second = -1
         self.first_ns = 0  # of the first and the newest frame
         self.last_ns = 0
         self._plans: dict[str, _Plan] = {}
@@ -81,26 +84,26 @@ class TradeWatch:
     # -- what the pipeline tells ----------------------------------------------------------------------
 
     def on_frames(self, frames: Frames) -> None:
+        """A stretch of frames, ahead of what is decided at them."""
         if not frames.size:
             return
-        if frames["reason"][-1] == _BOUNDARY or len(self._newest) > _REMEMBERED:
-            self._newest.clear()
-        self._newest.append(frames)
+        self._settle(int(frames["ts_ns"][0]))
+        self._quotes.add(frames)
+        self.first_ns = self.first_ns or int(frames["ts_ns"][0])
         self.last_ns = int(frames["ts_ns"][-1])
-        if self.last_ns >= self._next_sample_ns:
-            self._sample(frames)
+        self._unsettled += self._sampled(frames)
 
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
-        del now_ns
         for output in outputs:
             if isinstance(output, OrderRequest) and output.action == "OPEN":
-                self._contexts[output.request_id] = self._context(output)
+                self._contexts[output.request_id] = self._context(output, now_ns)
                 _forget_oldest(self._contexts)
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         for output in outputs:
             if isinstance(output, PlaceOrder | AmendOrder):
-                self._decided[output.client_order_id] = self._mid_ticks(output.symbol)
+                mid_ticks = self._quotes.mid_ticks(output.symbol, now_ns)
+                self._decided[output.client_order_id] = mid_ticks
                 _forget_oldest(self._decided)
             elif isinstance(output, RecordRow):
                 if output.row.get("record") == "FILL":
@@ -136,11 +139,12 @@ class TradeWatch:
     @property
     def equity_usdt(self) -> Decimal:
         """Deposit, closed trades, and open ones at the last mid."""
-        return self.deposit_usdt + self.net_closed_usdt + self._open_usdt()
+        return self._equity_at(self.last_ns)
 
     def finish(self) -> None:
         """The data end here: note the last equity."""
-        self._equity.add(self.last_ns, float(self.equity_usdt))
+        self._settle(self.last_ns + 1)
+        self._note_equity(self.last_ns)
 
     def equity_points(self) -> CurvePoints:
         return self._equity.points()
@@ -159,15 +163,16 @@ class TradeWatch:
             str(row["planId"]), _Plan(symbol=fill.symbol, first_ns=now_ns)
         )
         unit = self._unit[fill.symbol]
-        plan.costs += costs_of(self._judged(fill), unit)
+        self._settle(now_ns)
+        plan.costs += costs_of(self._judged(fill, now_ns), unit)
         plan.signed_lots += fill.side.sign * fill.qty_lots
         plan.filled_notional_usdt += fill.price_ticks * fill.qty_lots * unit
         if str(row.get("leg", "")).startswith(("ENTRY", "DCA")):
             plan.entry_lots += fill.qty_lots
             plan.entry_tick_lots += fill.price_ticks * fill.qty_lots
-        self._equity.add(now_ns, float(self.equity_usdt))
+        self._note_equity(now_ns)
 
-    def _judged(self, fill: OrderFilled) -> Fill:
+    def _judged(self, fill: OrderFilled, now_ns: int) -> Fill:
         reference = self._triggers.get(fill.client_order_id)
         if reference is None:
             reference = self._decided.get(fill.client_order_id)
@@ -177,7 +182,7 @@ class TradeWatch:
             lots=fill.qty_lots,
             fee_usdt=fill.fee_usdt,
             is_maker=fill.is_maker,
-            half_spread_ticks=self._half_spread_ticks(fill.symbol),
+            half_spread_ticks=self._quotes.half_spread_ticks(fill.symbol, now_ns),
             reference_ticks=reference,
         )
 
@@ -198,6 +203,7 @@ class TradeWatch:
         costs = plan.costs
         if plan.signed_lots or abs(float(costs.net_usdt) - float(row["realizedPnl"])) > 1e-6:
             self.unexplained += 1
+        self._settle(now_ns)
         self._closed += costs
         request_id = str(row.get("requestId", ""))
         entry = plan.entry_tick_lots * self._unit[plan.symbol]
@@ -218,7 +224,7 @@ class TradeWatch:
                 context=self._contexts.pop(request_id, EntryContext()),
             )
         )
-        self._equity.add(now_ns, float(self.equity_usdt))
+        self._note_equity(now_ns)
 
     def _position(self, plan: _Plan) -> OpenPosition:
         instrument = self._instruments[plan.symbol]
@@ -228,58 +234,51 @@ class TradeWatch:
             side="LONG" if plan.signed_lots > 0 else "SHORT",
             qty=float(instrument.lots_to_qty(abs(plan.signed_lots))),
             entry_price=average * float(instrument.tick_size),
-            result_usdt=self._result_of(plan),
+            result_usdt=self._result_of(plan, self.last_ns),
         )
 
-    def _open_usdt(self) -> Decimal:
-        return sum((self._result_of(plan) for plan in self._plans.values()), _ZERO)
+    # -- equity ---------------------------------------------------------------------------------------------
 
-    def _result_of(self, plan: _Plan) -> Decimal:
-        """Cash so far, fees taken off, plus the rest at the last mid."""
-        mid = self._mid_ticks(plan.symbol) if plan.signed_lots else None
+    def _equity_at(self, now_ns: int) -> Decimal:
+        held = (self._result_of(plan, now_ns) for plan in self._plans.values())
+        return self.deposit_usdt + self._closed.net_usdt + sum(held, _ZERO)
+
+    def _result_of(self, plan: _Plan, now_ns: int) -> Decimal:
+        """Cash so far, fees taken off, plus the rest at mid."""
+        mid = self._quotes.mid_ticks(plan.symbol, now_ns) if plan.signed_lots else None
         return plan.costs.net_usdt + plan.signed_lots * (mid or _ZERO) * self._unit[plan.symbol]
 
-    # -- frames -------------------------------------------------------------------------------------------
+    def _note_equity(self, now_ns: int) -> None:
+        self._equity.add(now_ns, float(self._equity_at(now_ns)))
 
-    def _sample(self, frames: Frames) -> None:
-        """One mid a second and symbol; equity with them while something is held."""
-        times = frames["ts_ns"]
-        while (row := int(np.searchsorted(times, self._next_sample_ns))) < frames.size:
+    def _settle(self, until_ns: int) -> None:
+        """Note the equity of the sampled instants before `until_ns`: what was held then is known now."""
+        while self._unsettled and self._unsettled[0] < until_ns:
+            self._note_equity(self._unsettled.popleft())
+
+    def _sampled(self, frames: Frames) -> deque[int]:
+        """The first boundary of each second: mids are noted, and equity is due where something is held."""
+        boundary = frames[frames["reason"] == _BOUNDARY]
+        times = boundary["ts_ns"]
+        seconds, rows = np.unique(times // _SECOND_NS, return_index=True)
+        due: deque[int] = deque()
+        for row in rows[seconds > self._last_second].tolist():
             now_ns = int(times[row])
-            for frame in frames[row : int(np.searchsorted(times, now_ns, side="right"))]:
-                if frame["book_state"] == BookState.OK and frame["bid_tick"] > 0:
-                    column = int(frame["symbol"])
-                    mid = (int(frame["bid_tick"]) + int(frame["ask_tick"])) / 2
-                    self._prices[column].add(now_ns, mid * self._tick[column])
-            if self._plans:
-                self._equity.add(now_ns, float(self.equity_usdt))
-            elif not self.first_ns:
-                self._equity.add(now_ns, float(self.deposit_usdt))
-            self.first_ns = self.first_ns or now_ns
-            self._next_sample_ns = (now_ns // _SECOND_NS + 1) * _SECOND_NS
+            due.append(now_ns)
+            for frame in boundary[row : int(np.searchsorted(times, now_ns, side="right"))]:
+                self._note_price(frame, now_ns)
+        if seconds.size:
+            self._last_second = max(self._last_second, int(seconds[-1]))
+        return due
 
-    def _last_frame(self, symbol: str) -> Any:
-        column = self._columns[symbol]
-        for frames in reversed(self._newest):
-            rows = np.flatnonzero(frames["symbol"] == column)
-            if rows.size:
-                return frames[rows[-1]]
-        return None
+    def _note_price(self, frame: Any, now_ns: int) -> None:
+        if frame["book_state"] == BookState.OK and frame["bid_tick"] > 0:
+            column = int(frame["symbol"])
+            mid = (int(frame["bid_tick"]) + int(frame["ask_tick"])) / 2
+            self._prices[column].add(now_ns, mid * self._tick[column])
 
-    def _mid_ticks(self, symbol: str) -> Decimal | None:
-        frame = self._last_frame(symbol)
-        if frame is None or frame["bid_tick"] <= 0 or frame["ask_tick"] <= 0:
-            return None
-        return Decimal(int(frame["bid_tick"]) + int(frame["ask_tick"])) / 2
-
-    def _half_spread_ticks(self, symbol: str) -> Decimal:
-        frame = self._last_frame(symbol)
-        if frame is None or frame["bid_tick"] <= 0 or frame["ask_tick"] <= frame["bid_tick"]:
-            return _ZERO
-        return Decimal(int(frame["ask_tick"]) - int(frame["bid_tick"])) / 2
-
-    def _context(self, request: OrderRequest) -> EntryContext:
-        frame = self._last_frame(request.symbol)
+    def _context(self, request: OrderRequest, now_ns: int) -> EntryContext:
+        frame = self._quotes.frame_at(request.symbol, now_ns)
         near = "bid_depth_usd20" if request.side == "LONG" else "ask_depth_usd20"
         return EntryContext(
             regime=request.regime,

@@ -22,6 +22,7 @@ _WIDTH, _HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 12, 12, 34
 _MOST_POINTS = 1200
 _TIME_TICKS, _VALUE_TICKS = 7, 5
+_LEAST_SPREAD = 1e-9  # of an axis, in its unit
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +89,8 @@ class ValueAxis:
 def nice_ticks(low: float, high: float) -> list[float]:
     """Round values from at or below `low` to at or above `high`, at least two."""
     spread = high - low
-    if not spread > abs(high) * 1e-12:
-        spread = max(abs(high) * 1e-4, 1e-9)
+    if not spread > max(abs(high) * 1e-12, _LEAST_SPREAD):
+        spread = max(abs(high) * 1e-4, _LEAST_SPREAD)
         low, high = low - spread / 2, high + spread / 2
     rough = spread / _VALUE_TICKS
     unit = 10.0 ** math.floor(math.log10(rough))
