@@ -103,9 +103,32 @@ def position_record(
         "stopPrice": price(instrument, trade.stop_ticks),
         "tps": tp_rows(trade, orders, instrument),
         "dcas": dca_rows(trade, orders, instrument),
+        "breakEvenMoved": trade.break_even_moved,
+        "trailing": trailing_row(trade, instrument),
+        "timeStopAt": time_stop_at(trade),
+        "profile": trade.plan.profile,
+        "leverage": trade.plan.leverage,
         "openedAt": iso_ms(trade.opened_ts_ns) if trade.opened_ts_ns else None,
         "schemaVersion": SCHEMA_VERSION,
     }
+
+
+def trailing_row(trade: ManagedTrade, instrument: Instrument) -> Row | None:
+    """`{active, extreme, distanceBps}` of a plan that trails its stop."""
+    trailing = trade.plan.trailing
+    if trailing is None:
+        return None
+    return {
+        "active": trade.trailing_active,
+        "extreme": price(instrument, trade.extreme_ticks),
+        "distanceBps": trailing.distance_bps,
+    }
+
+
+def time_stop_at(trade: ManagedTrade) -> str | None:
+    """When the trade is closed unless its first take-profit has filled."""
+    time_stop_ns = (trade.plan.time_stop_s or 0) * 1_000_000_000
+    return iso_ms(trade.opened_ts_ns + time_stop_ns) if time_stop_ns else None
 
 
 def tp_rows(trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument) -> list[Row]:
@@ -219,8 +242,6 @@ def order_snapshot(order: Order, instrument: Instrument) -> Row:
 def tpsl_record(trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument) -> Row:
     """One entry of TpslSnapshot.trades (records.md)."""
     stop = orders.get(trade.orders.get(STOP, ""))
-    trailing = trade.plan.trailing
-    time_stop_ns = (trade.plan.time_stop_s or 0) * 1_000_000_000
     return {
         "planId": trade.plan.plan_id,
         "symbol": trade.symbol,
@@ -238,13 +259,7 @@ def tpsl_record(trade: ManagedTrade, orders: Mapping[str, Order], instrument: In
         "tps": tp_rows(trade, orders, instrument),
         "dcas": dca_rows(trade, orders, instrument),
         "breakEvenMoved": trade.break_even_moved,
-        "trailing": None
-        if trailing is None
-        else {
-            "active": trade.trailing_active,
-            "extreme": price(instrument, trade.extreme_ticks),
-            "distanceBps": trailing.distance_bps,
-        },
-        "timeStopAt": iso_ms(trade.opened_ts_ns + time_stop_ns) if time_stop_ns else None,
+        "trailing": trailing_row(trade, instrument),
+        "timeStopAt": time_stop_at(trade),
         "protectedSince": iso_ms(trade.protected_since_ns) if trade.protected_since_ns else None,
     }
