@@ -57,7 +57,11 @@ _ENTRY_ENDS = (
 # A refused request, whose rejection has moved the symbol already, and an alert.
 _FOR_WATCHERS = ("REJECTED", "ALERT")
 _MANAGED_LEGS = ("STOP", "TP", "DCA")
-_POSITION_ENDS = (Trigger.POSITION_CLOSED, Trigger.CLOSED_BY_EXCHANGE)
+_POSITION_ENDS = (
+    Trigger.POSITION_CLOSED,
+    Trigger.CLOSED_BY_EXCHANGE,
+    Trigger.CLOSED_TO_REVERSE,
+)
 
 
 class ExecutionNews:
@@ -106,8 +110,16 @@ class ExecutionNews:
         if track is None or trigger is None:
             self.stale_events += 1
             return
+        trigger = self._turned(trigger, track)
         self._note_holdings(track, trigger, event)
         self._fire(track, trigger, event, now_ns)
+
+    def _turned(self, trigger: Trigger, track: SymbolTrack) -> Trigger:
+        """A close that was asked for in order to turn round does so, unless safe mode came between."""
+        is_turning = track.state is SymbolState.EXIT_PENDING and track.reverse_to is not None
+        if trigger is Trigger.POSITION_CLOSED and is_turning:
+            return trigger if self._account.safe_mode_reasons else Trigger.CLOSED_TO_REVERSE
+        return trigger
 
     def _note_holdings(self, track: SymbolTrack, trigger: Trigger, event: ExecutionEvent) -> None:
         if trigger in _ENTRY_ENDS:

@@ -189,7 +189,7 @@ def hint(bench: Bench, track: SymbolTrack, view: FrameView) -> None:
 
 
 def close_on_opposite(bench: Bench, track: SymbolTrack, view: FrameView) -> None:
-    """An armed score against the position closes it, where configured."""
+    """An armed score against the position closes it, where configured, perhaps to turn round."""
     config = bench.config.strategy_for(track.symbol)
     is_armed = view.armed_frames >= config.arm_frames
     if is_armed and track.side is not None and view.armed_side is not track.side:
@@ -197,3 +197,5 @@ def close_on_opposite(bench: Bench, track: SymbolTrack, view: FrameView) -> None
         bench.transitions.fire(
             track, Trigger.OPPOSITE_ARMED, view.ts_ns, reason, figures_of(track, view)
         )
+        if config.reverse_on_opposite:
+            track.reverse_to = view.armed_side

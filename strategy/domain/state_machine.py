@@ -1,7 +1,8 @@
 """The state machine of one symbol as a table: (state, trigger) -> (state, actions) (pipeline §4).
 
 A trigger is finer than an event type: one event type (a scoring update) means different things by its
-figures, and the core says which. A pair without a row is deliberate too: nothing happens and it is counted.
+figures, and the core says which. A pair without a row is deliberate too: nothing happens, it is counted, and
+`state_no_ops` says why.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Trigger(StrEnum):
     ENTRY_CANCELED_PART_FILLED = "ENTRY_CANCELED_PART_FILLED"  # a smaller position stands
     CLOSE_PLACED = "CLOSE_PLACED"
     CLOSE_REJECTED = "CLOSE_REJECTED"
+    CLOSED_TO_REVERSE = "CLOSED_TO_REVERSE"  # flat after a close that was to be turned round
     POSITION_OPENED = "POSITION_OPENED"
     POSITION_CLOSED = "POSITION_CLOSED"
     CLOSED_BY_EXCHANGE = "CLOSED_BY_EXCHANGE"
@@ -61,6 +63,7 @@ class Action(StrEnum):
     REQUEST_OPEN = "REQUEST_OPEN"
     REQUEST_CANCEL = "REQUEST_CANCEL"
     REQUEST_CLOSE = "REQUEST_CLOSE"
+    TURN_ROUND = "TURN_ROUND"
     START_COOLDOWN = "START_COOLDOWN"
     START_RETRY_COOLDOWN = "START_RETRY_COOLDOWN"
     START_ENTRY_TIMER = "START_ENTRY_TIMER"
@@ -115,6 +118,8 @@ _BY_TRIGGER: dict[Trigger, dict[SymbolState, Row]] = {
     # A close that somebody else began is waited for like our own.
     Trigger.CLOSE_PLACED: {IN_POSITION: Row(EXITING, _WAIT_EXIT)},
     Trigger.CLOSE_REJECTED: {EXITING: Row(IN_POSITION)},
+    # A reversal is two requests: this confirms the first, and the armed signal may make the second.
+    Trigger.CLOSED_TO_REVERSE: {EXITING: Row(ARM, (Action.TURN_ROUND,))},
     Trigger.POSITION_OPENED: {
         FLAT: Row(IN_POSITION),
         WATCH: Row(IN_POSITION),
@@ -206,6 +211,7 @@ EVENT_TYPES: dict[Trigger, EventType] = {
     Trigger.ENTRY_CANCELED_PART_FILLED: EventType.EXECUTION_ORDER_CANCELED,
     Trigger.CLOSE_PLACED: EventType.EXECUTION_ORDER_PLACED,
     Trigger.CLOSE_REJECTED: EventType.EXECUTION_ORDER_REJECTED,
+    Trigger.CLOSED_TO_REVERSE: EventType.EXECUTION_POSITION_CLOSED,
     Trigger.POSITION_OPENED: EventType.EXECUTION_POSITION_OPENED,
     Trigger.POSITION_CLOSED: EventType.EXECUTION_POSITION_CLOSED,
     Trigger.CLOSED_BY_EXCHANGE: EventType.POSITION_CLOSED_BY_EXCHANGE,

@@ -52,6 +52,7 @@ class SymbolTrack:
     frame_seq: int = 0
     market_generation: int = 0  # market restarts seen: frame numbers begin anew
     signal_side: Side | None = None  # of state ARM
+    reverse_to: Side | None = None  # of state EXIT_PENDING: the side to be entered once flat
     refusals: tuple[str, ...] = ()  # of the last plan that could not be made
     # deadlines
     entry_deadline_ns: int = 0

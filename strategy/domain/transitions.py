@@ -66,6 +66,8 @@ class Transitions:
         before, track.state = track.state, row.state
         for action in row.actions:
             self._perform(action, track, ts_ns, reason, proposal)
+        if track.state is not SymbolState.EXIT_PENDING:
+            track.reverse_to = None  # a reversal lives no longer than its close
         self.tell(track.symbol, (before, track.state), EVENT_TYPES[trigger], ts_ns, reason, figures)
         self._note_deadline(track)
         return True
@@ -115,6 +117,8 @@ class Transitions:
                 self._request(track, "CANCEL_ENTRY", ts_ns, reason)
             case Action.REQUEST_CLOSE:
                 self._request(track, "CLOSE", ts_ns, reason)
+            case Action.TURN_ROUND:
+                track.signal_side = track.reverse_to
             case Action.START_COOLDOWN:
                 track.cooldown_until_ns = ts_ns + round(config.cooldown_s * 1000) * _NS_PER_MS
             case Action.START_RETRY_COOLDOWN:

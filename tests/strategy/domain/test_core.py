@@ -471,6 +471,44 @@ def test_an_armed_opposite_score_closes_only_where_configured() -> None:
     assert close.side is Side.LONG
 
 
+REVERSING = {"edge_coef": 5.0, "close_on_opposite": True, "reverse_on_opposite": True}
+
+
+def test_a_reversal_closes_waits_to_be_flat_and_then_opens_the_other_side() -> None:
+    desk = Desk(strategy=REVERSING)
+    desk.holding()
+
+    (close,) = requests(desk.frames(5, **STRONG_SHORT))
+    assert close.action == "CLOSE"
+    assert requests(desk.frames(5, **STRONG_SHORT)) == []
+    desk.tell(EventType.EXECUTION_POSITION_CLOSED, leg="CLOSE")
+    assert desk.state is SymbolState.ARM
+    (opening,) = requests(desk.frames(1, **STRONG_SHORT))
+
+    assert (opening.action, opening.side) == ("OPEN", Side.SHORT)
+    assert opening.request_id != close.request_id
+
+
+def test_a_reversal_whose_signal_faded_meanwhile_opens_nothing() -> None:
+    desk = Desk(strategy=REVERSING)
+    desk.holding()
+    desk.frames(5, **STRONG_SHORT)
+    desk.tell(EventType.EXECUTION_POSITION_CLOSED, leg="CLOSE")
+
+    assert requests(desk.frames(20)) == []
+    assert desk.state is SymbolState.FLAT
+
+
+def test_a_reversal_is_dropped_in_safe_mode() -> None:
+    desk = Desk(strategy=REVERSING)
+    desk.holding()
+    desk.frames(5, **STRONG_SHORT)
+    desk.tell(EventType.SAFE_MODE_ON, symbol="", reason="OPERATOR")
+    desk.tell(EventType.EXECUTION_POSITION_CLOSED, leg="CLOSE")
+
+    assert desk.state is SymbolState.COOLDOWN
+
+
 def test_panic_makes_everything_wait_for_its_end() -> None:
     desk = Desk()
     desk.holding()

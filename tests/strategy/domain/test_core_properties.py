@@ -33,6 +33,8 @@ from tests.strategy.builders import (
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUICK = {"edge_coef": 5.0, "cooldown_s": 2.0, "retry_cooldown_s": 1.0, "regime_exit_s": 1.0}
+REVERSING = {"close_on_opposite": True, "reverse_on_opposite": True}
+LEAVES_ERROR = (EventType.POSITION_RESYNC, EventType.SAFE_MODE_OFF)
 MOODS: dict[str, dict[str, Any]] = {
     "long": STRONG_LONG,
     "short": STRONG_SHORT,
@@ -44,7 +46,7 @@ MOODS: dict[str, dict[str, Any]] = {
 class World:
     """A strategy core, a model of execution, and the two streams between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, reverses: bool = False) -> None:
         self.feed = Feed(len(SYMBOLS))
         self.written: list[OrderRequest] = []  # the requests stream; entry i has the id (i + 1)-0
         self.read = 0  # requests execution has read
@@ -54,6 +56,7 @@ class World:
         self.safe_mode = False
         self.execution_run = 1
         self.strategy_run = 0
+        self.reverses = reverses
         self.doubled: list[str] = []
         self.told_safe = False
         self.restart_strategy()
@@ -68,7 +71,7 @@ class World:
         self.states = dict.fromkeys(SYMBOLS, SymbolState.FLAT)
         self.core = StrategyCore(
             [an_instrument(name) for name in SYMBOLS],
-            a_config(strategy=QUICK),
+            a_config(strategy=QUICK | (REVERSING if self.reverses else {})),
             f"s{self.strategy_run}",
             f"{len(self.written)}-0" if self.written else "",
         )
@@ -83,6 +86,8 @@ class World:
                     assert self.core.adopted
             elif isinstance(output, StateEvent) and output.symbol != GLOBAL_SYMBOL:
                 assert output.from_state == self.states[output.symbol], "events do not chain"
+                if output.from_state is SymbolState.ERROR is not output.to_state:
+                    assert output.event_type in LEAVES_ERROR, "ERROR left by itself"
                 self.states[output.symbol] = output.to_state
         assert self.states == self.core.states()
 
@@ -237,8 +242,8 @@ steps = st.one_of(
 )
 
 
-def tell_story(story: list[tuple[Any, ...]]) -> World:
-    world = World()
+def tell_story(story: list[tuple[Any, ...]], reverses: bool = False) -> World:
+    world = World(reverses)
     world.snapshot()
     world.deliver(1)
     for name, *arguments in story:
@@ -247,9 +252,11 @@ def tell_story(story: list[tuple[Any, ...]]) -> World:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.lists(steps, min_size=5, max_size=40))
-def test_no_story_doubles_an_entry_or_repeats_a_request_id(story: list[tuple[Any, ...]]) -> None:
-    world = tell_story(story)
+@given(st.lists(steps, min_size=5, max_size=40), st.booleans())
+def test_no_story_doubles_an_entry_or_repeats_a_request_id(
+    story: list[tuple[Any, ...]], reverses: bool
+) -> None:
+    world = tell_story(story, reverses)
     world.read_requests(len(world.written))
 
     assert world.doubled == []
@@ -276,6 +283,21 @@ def test_after_any_story_a_quiet_minute_brings_every_symbol_back_to_flat(
         world.frames("quiet", 10)
 
     assert set(world.core.states().values()) == {SymbolState.FLAT}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(steps, min_size=5, max_size=30), st.booleans())
+def test_after_any_story_cooldown_ends_and_error_stays_though_nobody_speaks(
+    story: list[tuple[Any, ...]], reverses: bool
+) -> None:
+    """Time alone ends every COOLDOWN and leaves no ERROR."""
+    world = tell_story(story, reverses)
+    before = world.core.states()
+    world.frames("quiet", 40)
+
+    for symbol, state in world.core.states().items():
+        assert state is not SymbolState.COOLDOWN
+        assert (state is SymbolState.ERROR) == (before[symbol] is SymbolState.ERROR)
 
 
 def test_random_stories_reach_most_of_the_table() -> None:

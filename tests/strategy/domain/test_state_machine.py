@@ -6,6 +6,7 @@ import pytest
 
 from strategy.domain.messages import EventType, SymbolState
 from strategy.domain.state_machine import EVENT_TYPES, TABLE, Action, Trigger, next_row
+from strategy.domain.state_no_ops import NO_OPS
 
 ORDER = (
     "FLAT",
@@ -42,6 +43,7 @@ ENTRY_CANCELED              . . . C . C . .
 ENTRY_CANCELED_PART_FILLED  . . . I . . . .
 CLOSE_PLACED                . . . . X . . .
 CLOSE_REJECTED              . . . . . I . .
+CLOSED_TO_REVERSE           . . . . . A . .
 POSITION_OPENED             I I I I . . I .
 POSITION_CLOSED             . . . C C C . .
 CLOSED_BY_EXCHANGE          . . . C C C . .
@@ -77,6 +79,17 @@ def test_every_pair_leads_where_the_grid_says(state: SymbolState, trigger: Trigg
     row = next_row(state, trigger)
 
     assert (row.state if row else None) == grid().get((state, trigger))
+
+
+@pytest.mark.parametrize("state", list(SymbolState))
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_every_pair_is_a_row_or_a_no_op_with_its_reason(
+    state: SymbolState, trigger: Trigger
+) -> None:
+    has_row, reason = next_row(state, trigger) is not None, NO_OPS.get((state, trigger))
+
+    assert has_row == (reason is None)
+    assert reason is None or len(reason) > 10
 
 
 def test_the_grid_names_every_trigger() -> None:
