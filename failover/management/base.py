@@ -69,12 +69,11 @@ class ServiceCommand(ProvenCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options.get("skip_checks"):
-            self.prove_environment()
         try:
             self.prepare(**options)
         except Refused as refusal:
             raise CommandError(str(refusal)) from refusal
+        self.prove_environment()
         configure_logging(
             self.service, level=settings.ENVIRONMENT.log_level, secrets=secrets_of(settings)
         )
