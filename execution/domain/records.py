@@ -104,7 +104,11 @@ def position_record(
         "tps": tp_rows(trade, orders, instrument),
         "dcas": dca_rows(trade, orders, instrument),
         "breakEvenMoved": trade.break_even_moved,
-        "trailing": trailing_row(trade, instrument),
+        "trailing": trade.plan.trailing
+        and {
+            "active": trade.trailing_active,
+            "distanceBps": trade.plan.trailing.distance_bps,
+        },  # without its extreme, which moves with every quote
         "timeStopAt": time_stop_at(trade),
         "profile": trade.plan.profile,
         "leverage": trade.plan.leverage,

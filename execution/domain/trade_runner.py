@@ -390,6 +390,8 @@ class TradeRunner:
             trade.exited_lots,
             trade.entry_tick_lots,
             trade.stop_ticks,
+            trade.break_even_moved,
+            trade.trailing_active,
             *(
                 (
                     trade.orders.get(leg),
