@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
-from execution.domain.venue import OrderFilled, VenueUpdate
+from execution.domain.venue import OrderFilled, PlaceOrder, VenueUpdate
 from market.domain.frames import FrameReason, Frames
 from replay.domain.digest import RunDigest
 from strategy.domain.messages import (
@@ -26,6 +26,7 @@ from strategy.domain.messages import (
 Row = dict[str, Any]
 
 _TOLD_AT_A_PACE = (ScoreUpdate, RiskSnapshot, ExecutionSnapshot)
+_SAID_AGAIN = (ExecutionSnapshot, LogLine, RecordRow)
 
 
 class RunFigures:
@@ -63,12 +64,8 @@ class RunFigures:
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         del now_ns
         for output in outputs:
-            if isinstance(output, LogLine):
-                if (
-                    output.record.get("kind") == "INTENT"
-                    and output.record.get("command") == "PLACE"
-                ):
-                    self.counts["orders"] += 1
+            if isinstance(output, PlaceOrder):
+                self.counts["orders"] += 1
             elif isinstance(output, RecordRow) and output.row.get("record") == "TRADE":
                 self.trades.append(output.row)
 
@@ -101,7 +98,8 @@ class DigestObserver:
     """Feeds a `RunDigest` with every frame and every decision.
 
     What is only told at a pace (scores, risk, execution's repeated snapshots) decides nothing and depends
-    on how often somebody looks: it stays out.
+    on how often somebody looks; order log lines and rows say decisions again, where somebody writes them
+    down. They stay out, closed trades excepted.
     """
 
     def __init__(self, digest: RunDigest) -> None:
@@ -115,7 +113,12 @@ class DigestObserver:
         self._digest.add_decisions("STRATEGY", now_ns, decisions)
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
-        decisions = [output for output in outputs if not isinstance(output, _TOLD_AT_A_PACE)]
+        decisions = [
+            output
+            for output in outputs
+            if not isinstance(output, _SAID_AGAIN)
+            or (isinstance(output, RecordRow) and output.row.get("record") == "TRADE")
+        ]
         self._digest.add_decisions("EXECUTION", now_ns, decisions)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:

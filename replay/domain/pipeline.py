@@ -40,6 +40,7 @@ from strategy.domain.core import Evaluations, StrategyCore
 __all__ = ["RUN_MODE", "Pipeline", "PipelineObserver"]
 
 RUN_MODE = "REPLAY"
+_SECOND_NS = 1_000_000_000
 _QUIET_NS = 100_000_000  # FEED_QUIET_NS of the live simulated account
 _BOUNDARY = int(FrameReason.BOUNDARY)
 
@@ -57,12 +58,14 @@ class Pipeline:
         run_id: str = "replay",
         exchange_ahead_ns: int = 0,
         execution_by_symbol: Mapping[str, ExecutionConfig] | None = None,
+        records: bool = True,
     ) -> None:
+        """Without `records` observers see no order log lines and, but for fills and trades, no rows."""
         self.kernel = MarketKernel(instruments, decision.market)
         self.strategy = StrategyCore(instruments, decision, run_id, telemetry=False)
         self.execution = ExecutionCore(
             instruments, execution, RUN_MODE, run_id, decision.risk, execution_by_symbol,
-            decision.version,
+            decision.version, records=records,
         )  # fmt: skip
         self.venue = SimulatedExchange(instruments, execution)
         self.messages = 0
@@ -71,6 +74,7 @@ class Pipeline:
         self._talk = Dialogue(self.strategy, self.execution, self._market, observers)
         self._interval_ns = decision.market.evaluation_interval_ms * 1_000_000
         self._last_seq: int | None = None
+        self._next_snapshot_ns = 0  # execution has something to repeat from then on
 
     @property
     def last_ns(self) -> int:
@@ -111,6 +115,7 @@ class Pipeline:
         row = 0
         while (goal := self._next_goal(stretch, row)) < count or row < count:
             row = self._reach(stretch, row, goal)
+        self._note_quotes(stretch, count)
         while self._market.run(stretch.messages):
             self._hear_next()
 
@@ -149,28 +154,25 @@ class Pipeline:
                 self._note_quotes(stretch, first_after)
                 self._hear_next()
                 return first_after
-        if goal < len(stretch.frames):
-            return self._judge_instant(stretch, goal)
-        self._note_quotes(stretch, goal)
-        return goal
+        return self._judge_instant(stretch, goal) if goal < len(stretch.frames) else goal
 
     def _judge_instant(self, stretch: _Stretch, first: int) -> int:
         """All frames of one instant together; returns the first frame after them."""
         first, end = stretch.instant(first)
         now_ns = int(stretch.ts_ns[first])
-        self._note_quotes(stretch, first)
-        self._hear_until(now_ns)
+        self._hear_until(stretch, first, now_ns)
         if now_ns - self.last_ns >= _QUIET_NS and not self._market.is_idle:
             self._market.let_time_pass(now_ns - _QUIET_NS, now_ns)
-            self._hear_until(now_ns)
+            self._hear_until(stretch, first, now_ns)
         if self._execution_row(stretch, first) < end:
             self._manage(stretch, first, end, now_ns)
-        else:
+        elif now_ns >= self._next_snapshot_ns:
             self._note_quotes(stretch, end)
         self._decide(stretch, first, end, now_ns)
         return end
 
     def _manage(self, stretch: _Stretch, first: int, end: int, now_ns: int) -> None:
+        self._note_quotes(stretch, first)
         stretch.noted = end
         self._talk.carry_out(self.execution.on_quotes(stretch.frames[first:end]), now_ns)
         if stretch.is_boundary[first]:
@@ -187,12 +189,16 @@ class Pipeline:
             outputs += self.strategy.decide(evaluations, row)
             row = self.strategy.next_attention(evaluations, row + 1)
         stretch.strategy_row = row
-        self._talk.follow(outputs, now_ns)
+        if outputs:
+            self._note_quotes(stretch, end)
+            self._talk.follow(outputs, now_ns)
 
     # -- news and quotes --------------------------------------------------------------------------------
 
-    def _hear_until(self, now_ns: int) -> None:
+    def _hear_until(self, stretch: _Stretch, row: int, now_ns: int) -> None:
+        """News that are heard before frame `row`."""
         while self._market.due_ns <= now_ns:
+            self._note_quotes(stretch, row)
             self._hear_next()
 
     def _hear_next(self) -> None:
@@ -200,10 +206,11 @@ class Pipeline:
         self._talk.hear(update, now_ns)
 
     def _note_quotes(self, stretch: _Stretch, end: int) -> None:
-        """Execution passes over the frames up to `end`; it may repeat what it holds, for the record."""
+        """Execution passes over the frames up to `end`; in a new second it repeats what it holds."""
         start, stretch.noted = stretch.noted, max(stretch.noted, end)
         if start < end:
             now_ns = int(stretch.ts_ns[end - 1])
+            self._next_snapshot_ns = (now_ns // _SECOND_NS + 1) * _SECOND_NS
             passed = self.execution.note_quotes(stretch.frames[start:end])
             self._talk.carry_out(passed, now_ns)
 

@@ -55,6 +55,7 @@ def run_replay(
         execution,
         (DigestObserver(digest), figures, *options.observers),
         exchange_ahead_ns=data.exchange_ahead_ns,
+        records=bool(options.observers),
     )
     started = time.perf_counter()
     is_complete = _feed_all(pipeline, data, options)

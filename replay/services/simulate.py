@@ -45,6 +45,7 @@ def simulate(
         (DigestObserver(digest), figures),
         run_id=run_id,
         exchange_ahead_ns=exchange_ahead_ns,
+        records=False,
     )
     for chunk in chunks:
         pipeline.feed(chunk)
