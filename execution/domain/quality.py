@@ -316,6 +316,11 @@ class QualityTracker:
     def _symbol(self, symbol: str) -> SymbolQuality:
         return self.state.symbols.setdefault(symbol, SymbolQuality())
 
+    def on_config(self, now_ns: int) -> None:
+        """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""
+        for name, symbol in self.state.symbols.items():
+            symbol.judge(now_ns, self._config_of(name))
+
     def refuses(self, symbol: str, now_ns: int) -> bool:
         """Whether a new entry on `symbol` is blocked now."""
         known = self.state.symbols.get(symbol)

@@ -77,6 +77,10 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
         if (plan := self.trial_plans.get(plan_id)) is not None:
             self.trial.add(order, now_ns, config)
             plan.has_shown |= filled or order.was_rejected
+        self.judge(now_ns, config)
+
+    def judge(self, now_ns: int, config: QualityConfig) -> None:
+        """Block an open symbol whose score is too low; also when other thresholds begin to hold."""
         if self.state is not BlockState.OPEN:
             return
         parts = penalties(self.figures, config, config.min_orders)
