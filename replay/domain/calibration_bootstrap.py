@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_BLOCKS_AT_ONCE = 100_000
 
 
 class Estimate(NamedTuple):
@@ -34,30 +35,28 @@ def bootstrap_sums(columns: Floats, *, mean_block: float, resamples: int, seed: 
     prefix = np.zeros((count + 1, columns.shape[1]))
     np.cumsum(columns, axis=0, out=prefix[1:])
     rng = np.random.default_rng(seed)
+    usual = count / max(1.0, mean_block)
+    most = int(usual + 6.0 * math.sqrt(usual)) + 8  # more blocks are needed once in a million times
+    at_once = max(1, _BLOCKS_AT_ONCE // most)
     sums = np.empty((resamples, columns.shape[1]))
-    for i in range(resamples):
-        starts, lengths = _blocks(count, mean_block, rng)
-        stops = starts + lengths
-        wraps = stops > count
-        total = prefix[np.where(wraps, count, stops)] - prefix[starts]
-        sums[i] = total.sum(axis=0) + prefix[stops[wraps] - count].sum(axis=0)
+    for first in range(0, resamples, at_once):
+        drawn = min(at_once, resamples - first)
+        starts, stops = _blocks(count, mean_block, (drawn, most), rng)
+        total = prefix[np.minimum(stops, count)] - prefix[starts]
+        total += prefix[np.maximum(stops - count, 0)]  # what runs on from the end to the start
+        sums[first : first + drawn] = total.sum(axis=1)
     return sums
 
 
 def _blocks(
-    count: int, mean_block: float, rng: np.random.Generator
+    count: int, mean_block: float, shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and lengths of blocks that add up to `count` rows, none longer than the whole."""
-    chance = 1.0 / max(1.0, mean_block)
-    lengths = np.zeros(0, np.int64)
-    while lengths.sum() < count:
-        more = rng.geometric(chance, size=int(count * chance * 1.2) + 8)
-        lengths = np.concatenate([lengths, np.minimum(more, count)])
-    ends = np.cumsum(lengths)
-    used = int(np.searchsorted(ends, count)) + 1
-    lengths = lengths[:used]
-    lengths[-1] -= int(ends[used - 1]) - count
-    return rng.integers(count, size=used), lengths
+    """First and last place of blocks, a row a resample; each row adds up to `count`, late ones are empty."""
+    lengths = rng.geometric(1.0 / max(1.0, mean_block), size=shape)
+    ends = np.minimum(np.cumsum(lengths, axis=1), count)
+    ends[:, -1] = count
+    starts = rng.integers(count, size=shape)
+    return starts, starts + np.diff(ends, axis=1, prepend=0)
 
 
 def interval(value: float, resampled: Floats, confidence: float, *, blocks: float) -> Estimate:
