@@ -196,6 +196,7 @@ class ExecutionCore:
         now = self._work.state.now_ns
         self._work.settled.clear()
         self._work.use_config(config, limits, version, symbols, symbol_limits)
+        self._work.quality.on_config(now)
         self._work.log_event("CONFIG_ACTIVATED", now, configVersion=version)
         for trade in list(self._work.state.trades.values()):
             self._trades.manage(trade, now)

@@ -22,6 +22,7 @@ from execution.domain.quality_figures import (
     score,
 )
 from market.domain.frames import FRAME_DTYPE, BookState
+from strategy.domain.config import RiskConfig
 from strategy.domain.messages import Side
 
 S = 1_000_000_000
@@ -442,3 +443,16 @@ def test_the_config_has_its_own_place_in_the_execution_section() -> None:
     config = msgspec.json.decode(text, type=ExecutionConfig)
 
     assert (config.quality.quality_block, config.latency.latency_max_ms) == (30.0, 250.0)
+
+
+def test_other_thresholds_judge_what_is_known_at_once(world: Any) -> None:
+    world.ask(plan=world.plan(timeout_ms=500))
+    world.wait(700)
+    strict = QualityConfig(min_orders=1, fill_ratio_weight=1.0)
+    config = msgspec.structs.replace(world.config, quality=strict)
+
+    world.core.on_config(config, RiskConfig(), "v2")
+
+    view = world.core.snapshot(world.now_ns).quality[BTC]
+    assert (view.blocked, view.score) == (True, 0.0)
+    assert view.reason.endswith("0 % of entries filled")
