@@ -50,3 +50,22 @@ def entries_outlast_latency(
             f"{strategy.entry_timeout_ms} is not above {both_ways_ms}, both ways of "
             f"execution.simLatencyMs {execution.sim_latency_ms}",
         )
+
+
+def tiers_agree(risk: RiskConfig, execution: ExecutionConfig) -> Iterator[ConfigError]:
+    """Plans must reckon with the liquidation prices that the simulated venue has."""
+    if risk.margin_tiers != execution.sim.margin_tiers:
+        yield ConfigError(
+            "execution.sim.marginTiers", "differ from risk.marginTiers: say the same in both"
+        )
+
+
+def some_entry_fits(risk: RiskConfig, execution: ExecutionConfig) -> Iterator[ConfigError]:
+    """The least entry must not be above the largest position."""
+    largest = min(risk.max_notional_usd, execution.max_notional_usdt)
+    if execution.min_notional_usdt > largest:
+        yield ConfigError(
+            "execution.minNotionalUsdt",
+            f"{execution.min_notional_usdt:g} is above the largest position of {largest:g} USDT: "
+            "no entry would ever fit",
+        )

@@ -29,6 +29,11 @@ def test_the_defaults_contradict_nothing() -> None:
          "strategy.requestTtlMs"),
         ({"execution": {"staleQuoteMs": 150}}, "execution.staleQuoteMs"),
         ({"execution": {"simLatencyMs": 1500}}, "strategy.entryTimeoutMs"),
+        ({"execution": {"minNotionalUsdt": 20.0}, "risk": {"maxNotionalUsd": 10.0}},
+         "execution.minNotionalUsdt"),
+        ({"risk": {"marginTiers": [
+            {"upToUsdt": 1e6, "maintenanceBps": 100.0, "maxLeverage": 50.0}]}},
+         "execution.sim.marginTiers"),
     ],
 )  # fmt: skip
 def test_sections_that_contradict_each_other_are_refused(
