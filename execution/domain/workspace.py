@@ -261,6 +261,8 @@ class Workspace:
 
     def _record_quality(self) -> None:
         for followed in self.quality.take_finished():
+            if not self.records:
+                continue
             row = quality_record(followed, self.instruments[followed.symbol], self.mode)
             self.log_event(
                 "ORDER_QUALITY", followed.recorded_ns, symbol=followed.symbol, quality=row
