@@ -146,6 +146,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENVIRONMENT.redis_url or f"unix://{VALKEY_SOCKET}"
 _BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+SCORER_PACKAGES = tuple(p.strip() for p in ENVIRONMENT.scorer_packages.split(",") if p.strip())
 BUS_PREFIX = f"{ENVIRONMENT.service_cluster_id}:bus:"
 CHANNEL_LAYERS = {
     "default": {

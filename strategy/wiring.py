@@ -14,6 +14,7 @@ from failover.services.config_reader import load_config
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
 from market.domain.frames import FRAME_DTYPE
+from strategy.adapters.scorer_watch import ScorerStopwatch
 from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
 from strategy.domain.config import DecisionConfig
@@ -56,6 +57,7 @@ async def start_strategy(
         run_id=f"s{uuid.uuid4().hex[:10]}",
         data_dir=settings.DATA_DIR,
         only_symbols=only_symbols,
+        watch=ScorerStopwatch(),
     )
     context.on_drain(loop.close)
     context.spawn(_stop_with_host(context, loop), name="stop")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from failover.domain.config_sections import ConfigError
 from market.domain.config import MarketConfig
 from strategy.domain.config import RiskConfig, StrategyConfig
+from strategy.domain.scorer import SCORERS, BadScorer
 
 _FRAMES_OF_SILENCE = 2
 
@@ -19,6 +20,14 @@ def stop_within_the_day(risk: RiskConfig) -> Iterator[ConfigError]:
             f"{risk.risk_per_trade_pct:g} is above dailyLossLimitPct {risk.daily_loss_limit_pct:g}: "
             "one stop would lose more than a day may",
         )
+
+
+def scorer_is_to_be_had(strategy: StrategyConfig) -> Iterator[ConfigError]:
+    """The scorer is a class of an allowed package, and one can be made."""
+    try:
+        SCORERS.make(strategy.scorer)
+    except BadScorer as bad:
+        yield ConfigError("strategy.scorer", str(bad))
 
 
 def waits_outlast_frames(market: MarketConfig, strategy: StrategyConfig) -> Iterator[ConfigError]:

@@ -329,7 +329,10 @@ class StrategyCore:
         else:
             track.scorer_failure = ""
         reason = track.scorer_failure or f"scorer {config.scorer} answers again"
-        figures = {"scorerFailures": self.scorer_failures[track.symbol]}
+        figures = {
+            "scorerFailed": bool(failure),
+            "scorerFailures": self.scorer_failures[track.symbol],
+        }
         states = (track.state, track.state)
         self._transitions.tell(
             track.symbol, states, EventType.SCORING_UPDATE, ts_ns, reason, dict(figures)

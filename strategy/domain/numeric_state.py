@@ -45,6 +45,14 @@ def checkpoint_digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=6).hexdigest()
 
 
+def checkpoint_ts_ns(data: bytes) -> int | None:
+    """Core time of a checkpoint's last frame; None when it is torn or of another build."""
+    try:
+        return msgspec.msgpack.decode(data, type=NumericCheckpoint).ts_ns
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 @dataclass(slots=True)
 class NumericState:
     """Arrays by symbol (index = `symbol` column of frames), and those of the whole market."""

@@ -20,9 +20,8 @@ import numpy as np
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from failover.adapters.files import write_atomically, write_json_snapshot
+from failover.adapters.files import write_json_snapshot
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader, StreamWriter
-from failover.domain.errors import StorageError
 from failover.domain.latency import LatencyTable
 from failover.services.host import ServiceContext
 from failover.services.logs import OncePerKind
@@ -40,6 +39,8 @@ from strategy.domain.messages import (
     StrategyOutput,
 )
 from strategy.domain.records import risk_snapshot_record, state_event_record
+from strategy.domain.scorer import ScorerWatch
+from strategy.services.checkpoint import StateCheckpoint
 from strategy.services.journal import DecisionJournal
 
 logger = logging.getLogger(__name__)
@@ -49,9 +50,10 @@ _NEWS_CODEC = MessageCodec(list[StrategyInput])
 _ENCODER = msgspec.msgpack.Encoder()
 _REQUESTS_MAXLEN, _EVENTS_MAXLEN = 10_000, 50_000
 _CHECKPOINT_EVERY_S = 10.0
-_CHECKPOINT_MAX_AGE_S = 3600.0
 _SILENT_AFTER_S = 3.0
-FRAME_TO_DECISION = "frameToDecision"  # a stage of latency: frames on the bus to their judgement's end
+FRAME_TO_DECISION = (
+    "frameToDecision"  # a stage of latency: frames on the bus to their judgement's end
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,9 @@ class DecisionLoop:
         run_id: str,
         data_dir: Path,
         only_symbols: frozenset[str] = frozenset(),
+        watch: ScorerWatch | None = None,
     ) -> None:
+        self._watch_scorers = watch
         self._client = client
         self._streams = streams
         self._config = config
@@ -96,10 +100,11 @@ class DecisionLoop:
         self._run_id = run_id
         self._only = only_symbols
         self._risk_path = data_dir / "system" / "risk_snapshot.json"
-        self._checkpoint_path = data_dir / "system" / "strategy_scales.msgpack"
+        self._checkpoint = StateCheckpoint(data_dir / "system" / "strategy_state.msgpack")
         self._requests = StreamWriter(client, streams.requests, _REQUESTS_MAXLEN, run_id=run_id)
         self._events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
         self._bad_entries = OncePerKind(logger, "bad_bus_entry")
+        self._bad_scorers = OncePerKind(logger, "scorer_failed")
         self._reader: StreamReader | None = None
         self._core: StrategyCore | None = None
         self._instruments: tuple[Instrument, ...] = ()  # of our symbols
@@ -143,8 +148,9 @@ class DecisionLoop:
             self._reader.close()
 
     async def close(self) -> None:
-        """Save the scales, let the bus have what is left, and stop the journal."""
-        self._save_checkpoint()
+        """Save the numeric state, let the bus have what is left, and stop the journal."""
+        if self._core is not None:
+            self._checkpoint.save(self._core)
         await self._requests.close()
         await self._events.close()
         await asyncio.to_thread(self._journal.close)
@@ -198,6 +204,9 @@ class DecisionLoop:
                 "adopted": core.adopted,
                 "droppedFrames": core.dropped_frames,
                 "staleEvents": core.stale_events,
+                "globalRegime": core.global_regime.regime.value,
+                "scorerFailures": sum(core.scorer_failures.values()),
+                "checkpoint": self._checkpoint.outcome,
             }
         details |= {
             "configVersion": self._config.version,
@@ -210,9 +219,14 @@ class DecisionLoop:
 
     async def on_config(self, config: DecisionConfig) -> None:
         """Take another config, between two inputs: each decision goes by one of them alone."""
+        outputs = self._core.on_config(config) if self._core is not None else []
         self._config = config
-        if self._core is not None:
-            await self._send(self._core.on_config(config))
+        await self._send(outputs)
+
+    @property
+    def state_outcome(self) -> str:
+        """Which checkpoint this run went on from, or why from none."""
+        return self._checkpoint.outcome
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -223,7 +237,8 @@ class DecisionLoop:
                 await self._send(outputs)
         if time.monotonic() - self._last_checkpoint_s > _CHECKPOINT_EVERY_S:
             self._last_checkpoint_s = time.monotonic()
-            self._journal.run(self._checkpoint_job())
+            if self._core is not None:
+                self._journal.run(self._checkpoint.save_job(self._core))
 
     def _on_gap(self, gap: Gap) -> list[StrategyOutput]:
         """Missed frames: go on, they are states. Missed news: no entry before the next snapshot."""
@@ -303,9 +318,13 @@ class DecisionLoop:
             self._core.on_instruments(self._instruments)
             return
         self._core = StrategyCore(
-            self._instruments, self._config, self._run_id, self._earlier_requests_id
+            self._instruments,
+            self._config,
+            self._run_id,
+            self._earlier_requests_id,
+            watch=self._watch_scorers,
         )
-        self._load_checkpoint(self._core)
+        self._checkpoint.load(self._core, self._config.strategy.checkpoint_max_age_s)
 
     # -- what goes out ------------------------------------------------------------------------------
 
@@ -335,6 +354,8 @@ class DecisionLoop:
     def _journal_event(self, event: StateEvent) -> None:
         self._event_number += 1
         self.counts["stateEvents"] += 1
+        if event.extra.get("scorerFailed"):
+            self._bad_scorers.note(event.symbol, reason=event.reason)
         self._journal.add(state_event_record(event, run_id=self._run_id, number=self._event_number))
 
     def _write_risk(self, snapshot: RiskSnapshot) -> None:
@@ -342,35 +363,3 @@ class DecisionLoop:
         instruments = {item.symbol: item for item in self._table}
         record = risk_snapshot_record(snapshot, positions, instruments)
         self._journal.run(lambda: write_json_snapshot(self._risk_path, record))
-
-    # -- scales over a restart ----------------------------------------------------------------------
-
-    def _checkpoint_job(self) -> Any:
-        content = self._checkpoint()
-        return lambda: write_atomically(self._checkpoint_path, content)
-
-    def _checkpoint(self) -> bytes:
-        scales = self._core.state() if self._core is not None else b""
-        return msgspec.msgpack.encode({"writtenAt": time.time(), "scales": scales})
-
-    def _save_checkpoint(self) -> None:
-        if self._core is None:
-            return
-        try:
-            write_atomically(self._checkpoint_path, self._checkpoint())
-        except StorageError as error:
-            logger.warning("scales_not_saved", extra={"reason": str(error)})
-
-    def _load_checkpoint(self, core: StrategyCore) -> None:
-        """Scales of a recent run spare the warm-up; old or unreadable ones are passed over."""
-        try:
-            content = msgspec.msgpack.decode(
-                self._checkpoint_path.read_bytes(), type=dict[str, Any]
-            )
-            age_s = time.time() - float(content["writtenAt"])
-            if 0 <= age_s <= _CHECKPOINT_MAX_AGE_S and core.restore(content["scales"]):
-                logger.info("scales_restored", extra={"ageS": round(age_s, 1)})
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-            logger.warning("scales_not_restored", extra={"reason": repr(error)})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from failover.services.host import ServiceContext
 from market.domain.frames import Frames, pack_frames
 from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
+from strategy.domain.config import DecisionConfig
 from strategy.domain.messages import (
     ExecutionEvent,
     ExecutionSnapshot,
@@ -38,6 +41,7 @@ from strategy.services.journal import DecisionJournal
 from tests.strategy.builders import (
     STRONG_LONG,
     Feed,
+    S,
     a_config,
     a_position,
     a_snapshot,
@@ -68,7 +72,7 @@ class Bus:
     def __init__(self, client: Redis, streams: Streams = STREAMS) -> None:
         self.client = client
         self.streams = streams
-        self.feed = Feed(2)
+        self.feed = Feed(2, start_ns=(time.time_ns() // S - 60) * S)
         self.symbols = StreamWriter(client, streams.symbols, 100)
         self.frames = StreamWriter(client, streams.frames, 10_000)
         self.news = StreamWriter(client, streams.news, 10_000)
@@ -116,12 +120,13 @@ async def running(
     run_id: str = "s1",
     only: tuple[str, ...] = (),
     rows: bool = False,
+    config: DecisionConfig | None = None,
 ) -> AsyncIterator[tuple[DecisionLoop, ServiceContext]]:
     sinks: list[Any] = [StateEventFiles(data_dir / "events")]
     loop = DecisionLoop(
         client,
         STREAMS,
-        a_config(),
+        config or a_config(),
         DecisionJournal([*sinks, StateEventRows()] if rows else sinks),
         run_id=run_id,
         data_dir=data_dir,
@@ -208,11 +213,27 @@ async def test_scales_survive_a_restart(bus: Bus, tmp_path: Path) -> None:
     async with running(bus.client, tmp_path) as (loop, _):
         await warm_and_adopted(bus, loop)
 
-    async with running(bus.client, tmp_path, run_id="s2"):
+    async with running(bus.client, tmp_path, run_id="s2") as (second, _):
         await bus.send_news(a_snapshot(bus.feed.now_ns))
         await bus.send_frames(bus.feed.frames(5, **STRONG_LONG))
 
         assert await until(bus.opens)
+
+    assert re.fullmatch(r"restored state [0-9a-f]{12} of [0-9: -]+ UTC", second.state_outcome)
+    told = [event for event in await bus.told() if isinstance(event, StateEvent)]
+    assert second.state_outcome in [event.reason for event in told if event.symbol == "GLOBAL"]
+
+
+async def test_a_state_too_old_is_not_used_and_that_is_said(bus: Bus, tmp_path: Path) -> None:
+    await bus.table("BTCUSDT", "ETHUSDT")
+    async with running(bus.client, tmp_path) as (loop, _):
+        await warm_and_adopted(bus, loop)
+
+    short = a_config(strategy={"checkpoint_max_age_s": 1.0})
+    async with running(bus.client, tmp_path, run_id="s2", config=short) as (loop, _):
+        await until(lambda: loop.state_outcome.startswith("checkpoint is"))
+
+        assert "limit 1 s" in loop.state_outcome
 
 
 async def test_missed_news_stops_entries_until_the_next_snapshot(bus: Bus, tmp_path: Path) -> None:

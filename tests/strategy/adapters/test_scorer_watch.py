@@ -1,0 +1,65 @@
+"""A scorer's time: measured everywhere, cut short where an alarm can."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from strategy.adapters.scorer_watch import ScorerStopwatch
+from strategy.domain.scorer import ScorerTooSlow
+
+LONG_S = 30.0
+
+
+def spin_for_ever() -> None:
+    while True:
+        pass
+
+
+def test_a_call_in_time_gives_its_result() -> None:
+    assert ScorerStopwatch().call(lambda: 7, LONG_S) == 7
+
+
+def test_a_call_that_never_ends_is_ended() -> None:
+    with pytest.raises(ScorerTooSlow, match="stopped after"):
+        ScorerStopwatch().call(spin_for_ever, 0.02)
+
+
+def test_an_error_of_the_scorer_comes_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        ScorerStopwatch().call(lambda: 1 / 0, LONG_S)
+
+
+def test_whoever_had_the_alarm_gets_it_back() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    outer_s, interval_s = signal.setitimer(signal.ITIMER_REAL, LONG_S)
+    try:
+        ScorerStopwatch().call(lambda: None, LONG_S)
+
+        left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+        assert 0 < left_s <= LONG_S
+        signal.raise_signal(signal.SIGALRM)
+        assert rung == [signal.SIGALRM]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, outer_s, interval_s)
+
+
+def test_outside_the_main_thread_a_slow_call_is_found_out_afterwards() -> None:
+    found: list[BaseException] = []
+    waiting = threading.Event()
+
+    def call() -> None:
+        try:
+            ScorerStopwatch().call(lambda: waiting.wait(0.05), 0.001)
+        except ScorerTooSlow as slow:
+            found.append(slow)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+    assert "took" in str(found[0])
