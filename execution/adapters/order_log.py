@@ -5,11 +5,13 @@ Per step of the core, in this order:
 1. one record is appended to the redo file: the step's log lines, its commands, its news, and the whole
    state (core, venue without books, updates on their way, stream positions) as it is before the commands;
 2. the lines are appended to `data/orders/day-YYYY-MM-DD.jsonl` with one write();
-3. only then commands reach the venue and news the bus.
+3. only then commands reach the venue;
+4. their SENT lines are appended: SENT means that the venue was really given the command;
+5. the news goes to the bus.
 
 A crash before 1 is as if the step never happened: its input is read again. A crash after 1 is completed
-on start: missing lines are appended, the commands are submitted (the venue knows a duplicate id), the news
-is sent again. Once a second the checkpoint file takes over everything and the redo file starts anew.
+on start: missing lines are appended, the commands are submitted (the venue knows a duplicate id) and then
+called sent, the news is sent again. Once a second the checkpoint file takes over everything and the redo file starts anew.
 """
 
 from __future__ import annotations

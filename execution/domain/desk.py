@@ -3,7 +3,8 @@
 The desk routes commands to the venue and brings its updates back when they arrive. It returns the rest
 of what the core wanted, in order. `journal` is called with each batch before any command of it is
 submitted: the write-ahead point. When it says that it could not write, entries stay here (what protects
-or closes a position goes out all the same).
+or closes a position goes out all the same). `sent` gets the SENT lines once their commands have really been
+given to the venue.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorCommand
-from execution.domain.outputs import ExecutionOutput
+from execution.domain.outputs import ExecutionOutput, LogLine, is_sent_line
 from execution.domain.profile import ExecutionSettings
 from execution.domain.sim_reports import Deliveries
 from execution.domain.simulated_exchange import SimulatedExchange
@@ -29,12 +30,18 @@ from market.domain.frames import Frames
 from strategy.domain.messages import OrderRequest, RepriceHint
 
 Journal = Callable[[list[ExecutionOutput]], bool]
+Sent = Callable[[list[LogLine]], None]
+UNWRITABLE = "ORDER_LOG_UNWRITABLE"
 COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
 
 
 def _no_journal(outputs: list[ExecutionOutput]) -> bool:
     """Replay keeps no write-ahead log."""
     return True
+
+
+def _no_sent_log(lines: list[LogLine]) -> None:
+    """Replay keeps no write-ahead log."""
 
 
 def _unwritten(order: PlaceOrder) -> OrderUpdated:
@@ -50,20 +57,32 @@ def _unwritten(order: PlaceOrder) -> OrderUpdated:
         venue_ts_ns=order.decision_ts_ns,
         deliver_at_ns=order.decision_ts_ns,
         price_ticks=order.price_ticks,
-        reason="ORDER_LOG_UNWRITABLE",
+        reason=UNWRITABLE,
     )
+
+
+def _as_it_was(line: LogLine, kept_back: set[str]) -> LogLine:
+    """The line of an order that was kept back says so; its number stays, so that none is missing."""
+    if line.record["clientOrderId"] not in kept_back:
+        return line
+    return LogLine({**line.record, "kind": "RESULT", "lastError": f"{UNWRITABLE}: not sent"})
 
 
 class SimulatedDesk:
     """Core, venue and the way between them."""
 
     def __init__(
-        self, core: ExecutionCore, venue: SimulatedExchange, journal: Journal = _no_journal
+        self,
+        core: ExecutionCore,
+        venue: SimulatedExchange,
+        journal: Journal = _no_journal,
+        sent: Sent = _no_sent_log,
     ) -> None:
         self.core = core
         self.venue = venue
         self.deliveries = Deliveries()
         self.journal = journal
+        self.sent = sent
 
     def on_market(self, chunk: EventChunk) -> None:
         """The venue sees the market; what it does to our orders is on its way to us afterwards."""
@@ -111,10 +130,14 @@ class SimulatedDesk:
     def _carry_out(self, outputs: list[ExecutionOutput]) -> list[ExecutionOutput]:
         if not outputs:
             return outputs
-        is_durable = self.journal(outputs)
+        is_durable, kept_back = self.journal(outputs), set()
         for output in outputs:
             if isinstance(output, PlaceOrder) and not (is_durable or output.reduce_only):
+                kept_back.add(output.client_order_id)
                 self.deliveries.push([_unwritten(output)])
             elif isinstance(output, COMMANDS):
                 self.venue.submit(output)
+        lines = [output for output in outputs if isinstance(output, LogLine)]
+        if sent := [_as_it_was(line, kept_back) for line in lines if is_sent_line(line)]:
+            self.sent(sent)
         return [output for output in outputs if not isinstance(output, COMMANDS)]

@@ -16,6 +16,11 @@ class LogLine(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
     record: dict[str, Any]
 
 
+def is_sent_line(line: LogLine) -> bool:
+    """Whether a line says that a command has left: it is written after that, all others before."""
+    return bool(line.record["kind"] == "SENT")
+
+
 class RecordRow(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
     """One row for `execution.records` and the ORM projection; `row["record"]` says which kind."""
 

@@ -19,7 +19,7 @@ from execution.domain.core import ExecutionCore
 from execution.domain.desk import COMMANDS, SimulatedDesk
 from execution.domain.latency import REASON as LATENCY_REASON
 from execution.domain.operator import OperatorCommand
-from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
+from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow, is_sent_line
 from execution.domain.profile import execution_settings_of
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.ports import (
@@ -83,7 +83,7 @@ class SimulatedAccount:
     meter: OrderMeter = field(default_factory=OrderMeter)
 
     def __post_init__(self) -> None:
-        self.desk = SimulatedDesk(self.core, self.venue, self._journal)
+        self.desk = SimulatedDesk(self.core, self.venue, self._journal, self._sent)
 
     # -- start ------------------------------------------------------------------------------------------
 
@@ -138,9 +138,11 @@ class SimulatedAccount:
         """Do what the last step was about to do; every part of it may be done twice."""
         on_disk = self.sinks.order_log.last_seq()
         missing = [line for line in commit.lines if int(line.record["seq"]) > on_disk]
-        if missing:
-            self.sinks.order_log.append(missing, commit.ts_ns)
+        if before := [line for line in missing if not is_sent_line(line)]:
+            self.sinks.order_log.append(before, commit.ts_ns)
         self.desk.resubmit(commit.commands)
+        if after := [line for line in missing if is_sent_line(line)]:
+            self.sinks.order_log.append(after, commit.ts_ns)
         self._publish(commit.news, may_be_on_disk=True)
 
     # -- inputs -------------------------------------------------------------------------------------------
@@ -262,16 +264,28 @@ class SimulatedAccount:
             if isinstance(output, ExecutionEvent | ExecutionSnapshot | RecordRow)
         ]
         commit.news = list(self._unpublished)
+        self._backlog += [line for line in lines if not is_sent_line(line)]
         try:
             self.sinks.commits.append(commit)
-            self.sinks.order_log.append([*self._backlog, *lines], self._now_ns)
+            self._write_lines()
         except StorageError as error:
             self._announce(error)
-            self._backlog += lines
             return False
-        self._backlog.clear()
         self.meter.journalled()
         return True
+
+    def _sent(self, lines: list[LogLine]) -> None:
+        """These commands have really been given to the venue: the log says so now, not before."""
+        self._backlog += lines
+        try:
+            self._write_lines()
+        except StorageError as error:
+            self._announce(error)
+
+    def _write_lines(self) -> None:
+        """Write all lines that wait, oldest first; those that cannot be written go on waiting."""
+        self.sinks.order_log.append(self._backlog, self._now_ns)
+        self._backlog.clear()
 
     def _announce(self, error: StorageError) -> None:
         if _UNWRITABLE not in self.core.book.safe_mode:
@@ -282,8 +296,7 @@ class SimulatedAccount:
         """Lines that could not be written, then the state they led to; also after a restart."""
         try:
             if self._backlog:
-                self.sinks.order_log.append(self._backlog, now_ns)
-                self._backlog.clear()
+                self._write_lines()
             commit = self._commit(with_books=False)
             commit.number += 1
             self.sinks.commits.append(commit)

@@ -286,3 +286,91 @@ def test_process_state_says_what_was_open_and_how_the_last_process_ended(
         "it ended by itself: no new failure"
     )
     third.end()
+
+
+# -- what SENT means ---------------------------------------------------------------------------------
+
+
+def lines_on_disk(folder: Path) -> list[dict[str, Any]]:
+    files = sorted((folder / "orders").glob("day-*.jsonl"))
+    return [msgspec.json.decode(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+def is_gap_free(lines: list[dict[str, Any]]) -> bool:
+    return [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def a_close(process: Process) -> OrderRequest:
+    trade = process.account.core.trades["BTCUSDT"]
+    return OrderRequest(
+        request_id="c", symbol="BTCUSDT", action="CLOSE", side=trade.plan.side,
+        decision_ts_ns=process.now_ns, valid_until_ns=process.now_ns,
+    )  # fmt: skip
+
+
+def test_sent_is_written_only_after_the_venue_was_given_the_command(
+    holding: Process, tmp_path: Path
+) -> None:
+    submit, seen = holding.account.venue.submit, {}
+
+    def watching(command: Any) -> None:
+        lines = lines_on_disk(tmp_path)
+        own = [x["kind"] for x in lines if x.get("clientOrderId") == command.client_order_id]
+        seen.setdefault(command.client_order_id, own)
+        submit(command)
+
+    holding.account.venue.submit = watching  # type: ignore[method-assign]
+    holding.ask(a_close(holding))
+
+    placed = [x for x in lines_on_disk(tmp_path) if x["kind"] == "SENT" and x["leg"] == "CLOSE"]
+    assert seen[placed[0]["clientOrderId"]] == ["INTENT"]
+    assert is_gap_free(lines_on_disk(tmp_path))
+
+
+def test_a_process_killed_before_it_sent_never_said_that_it_had(
+    holding: Process, tmp_path: Path
+) -> None:
+    """The next process sends the command and only then writes the line, under the same number."""
+
+    def killed(command: Any) -> None:
+        raise KeyboardInterrupt
+
+    holding.account.venue.submit = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        holding.ask(a_close(holding))
+    left = [line["kind"] for line in lines_on_disk(tmp_path) if line["leg"] == "CLOSE"]
+    assert left == ["INTENT"]
+    holding.end()
+
+    again = Process(tmp_path, holding.table, holding.now_ns)
+    done = [line["kind"] for line in lines_on_disk(tmp_path) if line["leg"] == "CLOSE"]
+
+    assert done == ["INTENT", "SENT"]
+    assert is_gap_free(lines_on_disk(tmp_path))
+    again.book(10_000)
+    again.wait(300)
+    assert again.account.venue.account().positions["BTCUSDT"].lots == 0
+
+
+def test_an_entry_kept_back_by_a_full_disk_is_never_called_sent(
+    holding: Process, tmp_path: Path, world: Any
+) -> None:
+    plan = world.plan(symbol="ETHUSDT", plan_id="other")
+    request = OrderRequest(
+        request_id="other", symbol="ETHUSDT", action="OPEN", side=plan.side,
+        decision_ts_ns=holding.now_ns, valid_until_ns=holding.now_ns + 2000 * MS, plan=plan,
+    )  # fmt: skip
+    holding.account.core.quotes.update(world.core.quotes)
+    holding.orders.is_full = True
+    holding.ask(request)
+    holding.ask(a_close(holding))
+    holding.orders.is_full = False
+    holding.wait(300)
+
+    lines = [line for line in lines_on_disk(tmp_path) if "leg" in line]
+    entry = [line["kind"] for line in lines if line["symbol"] == "ETHUSDT"]
+    close = [line["kind"] for line in lines if line["leg"] == "CLOSE"]
+    assert entry[0] == "INTENT"
+    assert "SENT" not in entry
+    assert close[:2] == ["INTENT", "SENT"]
+    assert is_gap_free(lines_on_disk(tmp_path))
