@@ -116,10 +116,11 @@ class SimBooks:
         self.level[symbol, side, 2, at] += lots
 
     def state(self) -> dict[str, bytes]:
-        """Only the levels in use, so that a checkpoint stays small."""
+        """Only the levels in use, so that a checkpoint stays small and says nothing else."""
         deepest = int(self.counts.max()) if self.counts.size else 0
+        is_used = np.arange(deepest) < self.counts[:, :, None, None]
         return {
-            "level": np.ascontiguousarray(self.level[:, :, :, :deepest]).tobytes(),
+            "level": np.where(is_used, self.level[:, :, :, :deepest], 0).tobytes(),
             "counts": self.counts.tobytes(),
             "facts": self.facts.tobytes(),
         }

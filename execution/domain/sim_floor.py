@@ -52,12 +52,18 @@ class SimFloor:
         self.market = SimMarket(instruments)
         deposit = Decimal(repr(settings.base.sim_balance_usdt))
         self.memory = SimMemory(venue_id=venue_id, ledger=SimLedger(deposit_usdt=deposit))
+        self.complete_memory()
         self.reports = SimReports(self._latency_ns(), lambda: self.memory.now_ns)
         self.changed: set[str] = set()  # symbols whose position or margin changed in this event
         self.liquidated: set[str] = set()  # positions the venue took over in this event
 
     def _latency_ns(self) -> int:
         return self.settings.base.sim_latency_ms * 1_000_000
+
+    def complete_memory(self) -> None:
+        """Every symbol has a position, flat or not, always in the same order."""
+        for symbol in self.instruments:
+            self.memory.ledger.position(symbol)
 
     def use(self, settings: SimSettings) -> None:
         """Go by other settings from the next event on."""

@@ -181,6 +181,20 @@ def _displayed(level, counts, symbol, side, tick):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
+def _ahead_before(r, rests):  # type: ignore[no-untyped-def]
+    """The longest queue ahead of our older orders at the price of row `r`: rows stand in priority."""
+    longest = 0
+    for other in range(r):
+        if (
+            rests[other, R_SYMBOL] == rests[r, R_SYMBOL]
+            and rests[other, R_SIDE] == rests[r, R_SIDE]
+            and rests[other, R_TICK] == rests[r, R_TICK]
+        ):
+            longest = max(longest, rests[other, R_AHEAD])
+    return longest
+
+
+@njit(cache=True)
 def _follow_book(symbol, level, counts, rests, number):  # type: ignore[no-untyped-def]
     """Queues not yet known begin behind what is shown; pro rata ones lose their share of cancels.
 
@@ -193,7 +207,7 @@ def _follow_book(symbol, level, counts, rests, number):  # type: ignore[no-untyp
         shown = _displayed(level, counts, symbol, rests[r, R_SIDE], rests[r, R_TICK])
         if shown >= 0:
             if rests[r, R_AHEAD] < 0:
-                rests[r, R_AHEAD] = shown
+                rests[r, R_AHEAD] = max(shown, _ahead_before(r, rests))
             elif rests[r, R_PRO_RATA] == 1:
                 left = rests[r, R_SHOWN] - rests[r, R_TRADED]
                 if left > shown:  # so SHOWN was known

@@ -36,6 +36,10 @@ class SimPosition(msgspec.Struct, kw_only=True):
     )  # isolated: what funding took from this position's margin
 
     @property
+    def has_traded(self) -> bool:
+        return bool(self.lots or self.spent_tick_lots or self.paid_usdt)
+
+    @property
     def paid_usdt(self) -> Decimal:
         return self.fees_usdt + self.funding_usdt
 
@@ -99,6 +103,8 @@ class SimLedger(msgspec.Struct, kw_only=True):
         """Wallet plus unrealised PnL at the given marks (only symbols with a position need one)."""
         equity = self.deposit_usdt
         for symbol, position in self.positions.items():
+            if not position.has_traded:
+                continue
             instrument = instruments[symbol]
             equity -= position.paid_usdt + position.spent_tick_lots * tick_lot_usdt(instrument)
             if position.lots:
@@ -109,6 +115,8 @@ class SimLedger(msgspec.Struct, kw_only=True):
         """What would be left if every open position were closed at its average entry, free of cost."""
         wallet = Fraction(self.deposit_usdt)
         for symbol, position in self.positions.items():
+            if not position.has_traded:
+                continue
             unit = Fraction(tick_lot_usdt(instruments[symbol]))
             wallet += (position.entry_cost - position.spent_tick_lots) * unit
             wallet -= Fraction(position.paid_usdt)

@@ -70,9 +70,19 @@ class SimMatching:
             self.fill(order, tick, filled, is_maker=False)
 
     def _join_queue(self, order: SimOrder) -> None:
-        market = self._floor.market
-        index = market.index(order.symbol)
-        order.join_queue(market.books.displayed(index, order.book_side, order.price_ticks or 0))
+        """Behind what is shown at its price, and never before an older order of ours there."""
+        market, price = self._floor.market, order.price_ticks or 0
+        shown = market.books.displayed(market.index(order.symbol), order.book_side, price)
+        order.join_queue(shown)
+        if shown is not None:
+            order.queue_ahead_lots = max(
+                shown,
+                *(
+                    other.queue_ahead_lots or 0
+                    for other in self._floor.resting(order.symbol)
+                    if other.side is order.side and other.price_ticks == price
+                ),
+            )
 
     # -- market messages ----------------------------------------------------------------------------
 

@@ -286,6 +286,7 @@ class SimulatedExchange:
         """Inverse of `state`; a state without books leaves the books as they are."""
         stored = msgspec.msgpack.decode(state, type=StoredVenue)
         self._floor.memory, self._queues_are_newer = stored.memory, False
+        self._floor.complete_memory()
         if stored.books is not None and self.books.fits(stored.books):
             self.books.restore(stored.books)
         self._watch_all()
