@@ -157,5 +157,5 @@ def _log_change(before: ActiveConfig, after: ActiveConfig, held: list[str]) -> N
     )
     if held:
         logger.warning(
-            "config_needs_restart", extra={"fields": held, "what": "these stay until a restart"}
+            "config_needs_restart", extra={"waiting": held, "what": "these stay until a restart"}
         )
