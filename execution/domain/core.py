@@ -149,7 +149,7 @@ class ExecutionCore:
         end the calm: ask again after them.
         """
         first = first_needed(self._work, frames, start)
-        return min(first, self._work.quality.next_frame(frames, start, self._work.columns))
+        return self._work.quality.next_frame(frames[:first], start, self._work.columns)
 
     def note_quotes(self, frames: Frames) -> list[ExecutionOutput]:
         """Frames that `next_attention` passed over: their last quotes, and the last of the snapshots
@@ -161,8 +161,11 @@ class ExecutionCore:
         state = self._work.state
         for trade in state.trades.values():
             note_extremes(trade, frames, self._work.columns[trade.symbol])
+        due_ns = next_second_ns(state.last_snapshot_ns)
+        if frames["ts_ns"][-1] < due_ns:
+            return self._work.take()
         tick_ns, end_ns = tick_and_end_ns(frames)
-        if tick_ns >= next_second_ns(state.last_snapshot_ns):
+        if tick_ns >= due_ns:
             state.last_snapshot_ns = self._work.tick_clock(tick_ns)
             self._work.news.append(self.snapshot(state.last_snapshot_ns))
         self._work.tick_clock(end_ns)

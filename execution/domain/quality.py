@@ -245,6 +245,8 @@ class QualityTracker:
         for symbol in self.state.markouts:
             column, due_ns = columns.get(symbol, -1), self.next_due_ns(symbol)
             rows = frames[start:first]
+            if not rows.size or rows["ts_ns"][-1] < due_ns:
+                continue
             wanted = (rows["symbol"] == column) & (rows["ts_ns"] >= due_ns)
             if wanted.any():
                 first = start + int(np.argmax(wanted))

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ENTRY, ManagedTrade, TradePhase
-from execution.domain.trade_entry import chase_bps
 from market.domain.frames import Frames
-from strategy.domain.messages import Side
+from strategy.domain.messages import Side, Trailing
 
 _MS = 1_000_000
 _SECOND_NS = 1_000_000_000
@@ -41,19 +40,25 @@ def first_for_trade(
     entry = trade.order_of(ENTRY, orders)
     if _needs_every_frame(trade, entry):
         return 0
-    instant_ns = _next_instant_ns(trade, entry, looked_ns)
-    frames = frames[: int(np.searchsorted(frames["ts_ns"], instant_ns))]
-    wanted = np.zeros(frames.size, np.bool_)
-    touches = _touches(trade, frames)
-    if entry is not None and _may_be_repriced(trade, entry):
-        from_ns = trade.last_reprice_ns + config.reprice_interval_ms * _MS
-        wanted |= (frames["ts_ns"] >= from_ns) & _has_left(trade, entry, config, touches)
+    instants_ns, levels = _instants_ns(trade, entry), []
+    if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
+        levels.append(entry.price_ticks * trade.plan.side.sign + 1)
     if trade.position_lots > 0 and trade.plan.trailing is not None:
-        from_ns = trade.last_trail_ns + config.trailing_interval_ms * _MS
-        own = (frames["symbol"] == column) & (frames["bid_tick"] > 0)
-        wanted |= (frames["ts_ns"] >= from_ns) & _may_trail(trade, np.where(own, touches, 0))
-    wanted &= (frames["symbol"] == column) & (frames["bid_tick"] > 0)
-    return int(np.argmax(wanted)) if wanted.any() else frames.size
+        best = trade.extreme_ticks * trade.plan.side.sign
+        levels.append(max(_trailing_level(trade, trade.plan.trailing), best + 1))
+        instants_ns.append(trade.last_trail_ns + config.trailing_interval_ms * _MS)
+    due_ns = min((at_ns for at_ns in instants_ns if at_ns > looked_ns), default=_NEVER_NS)
+    first = int(np.searchsorted(frames["ts_ns"], due_ns))
+    return _first_beyond(min(levels), trade, frames[:first], column) if levels else first
+
+
+def _first_beyond(level: float, trade: ManagedTrade, frames: Frames, column: int) -> int:
+    """The first frame whose touch has come as far as `level` (ticks, against the sign of the side)."""
+    reached = _touches(trade, frames) * trade.plan.side.sign >= level
+    if not reached.any():
+        return frames.size
+    reached &= (frames["symbol"] == column) & (frames["bid_tick"] > 0)
+    return int(np.argmax(reached)) if reached.any() else frames.size
 
 
 def note_extremes(trade: ManagedTrade, frames: Frames, column: int) -> None:
@@ -88,14 +93,14 @@ def _needs_every_frame(trade: ManagedTrade, entry: Order | None) -> bool:
     return bool(trade.unprotected_since_ns) or awaits_break_even
 
 
-def _next_instant_ns(trade: ManagedTrade, entry: Order | None, looked_ns: int) -> int:
+def _instants_ns(trade: ManagedTrade, entry: Order | None) -> list[int]:
     """When the clock alone may make the trade want something."""
-    instants = list(trade.retry_at_ns.values())
+    instants_ns = list(trade.retry_at_ns.values())
     if entry is not None:
-        instants.append(trade.entry_deadline_ns)
+        instants_ns.append(trade.entry_deadline_ns)
     if trade.position_lots > 0 and trade.plan.time_stop_s is not None:
-        instants.append(trade.opened_ts_ns + trade.plan.time_stop_s * _SECOND_NS)
-    return min((at_ns for at_ns in instants if at_ns > looked_ns), default=_NEVER_NS)
+        instants_ns.append(trade.opened_ts_ns + trade.plan.time_stop_s * _SECOND_NS)
+    return instants_ns
 
 
 def _may_be_repriced(trade: ManagedTrade, entry: Order) -> bool:
@@ -107,27 +112,12 @@ def _may_be_repriced(trade: ManagedTrade, entry: Order) -> bool:
     )
 
 
-def _has_left(
-    trade: ManagedTrade, entry: Order, config: ExecutionConfig, touches: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """The touch has moved away from the entry, not too far to be followed."""
-    planned = trade.plan.entry.price_ticks
-    if planned is None or entry.price_ticks is None:
-        return np.zeros(touches.size, np.bool_)
-    is_near = np.abs(touches - planned) <= planned * chase_bps(trade, config.max_slippage_bps) / 1e4
-    is_near &= (touches - entry.price_ticks) * trade.plan.side.sign > 0
-    return is_near
+def _trailing_level(trade: ManagedTrade, trailing: Trailing) -> float:
+    """The best price from which on the stop may follow, ticks times the sign of the side.
 
-
-def _may_trail(trade: ManagedTrade, touches: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The stop may follow the best price so far; 0 stands for a frame that says none."""
-    trailing, sign = trade.plan.trailing, trade.plan.side.sign
-    assert trailing is not None
+    Ticks are whole: the stop moves by one at least. The hair covers the rounding of floats.
+    """
     entry = trade.average_entry_ticks
-    gains = np.where(touches > 0, (touches - entry) * sign, -np.inf)
-    extremes = np.maximum(np.maximum.accumulate(gains), trade.gain_ticks(trade.extreme_ticks))
-    stop_gains = extremes - entry * trailing.distance_bps / 1e4
-    # Ticks are whole: it moves by one at least. The hair covers the rounding of floats.
-    moves = stop_gains - trade.gain_ticks(trade.stop_ticks) > 1 - 1e-6
-    is_active = extremes >= entry * trailing.activate_bps / 1e4 - 1e-6
-    return np.logical_and(moves, is_active)
+    moves = trade.gain_ticks(trade.stop_ticks) + entry * trailing.distance_bps / 1e4 + 1
+    gain = max(moves, entry * trailing.activate_bps / 1e4)
+    return gain + entry * trade.plan.side.sign - 1e-4

@@ -158,6 +158,9 @@ class Workspace:
 
     def quotes_of(self, frames: Frames) -> None:
         """Take the last frame of each symbol."""
+        if len(self._names) == 1:
+            self.quote(frames[-1])
+            return
         _, from_end = np.unique(frames["symbol"][::-1], return_index=True)
         for distance in from_end.tolist():
             self.quote(frames[len(frames) - 1 - distance])
