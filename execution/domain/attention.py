@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from execution.domain.quality_block import BlockState
 from execution.domain.trade_calm import first_for_trade
 from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
@@ -17,6 +16,7 @@ from market.domain.frames import FrameReason, Frames
 SECOND_NS = 1_000_000_000
 FINISHED_KEPT_NS = 60 * SECOND_NS
 HOUR_NS = 3600 * SECOND_NS
+_FRAMES_AHEAD = 64  # with a trade the next look is near: do not search a whole stretch for it
 
 
 def next_second_ns(ts_ns: int) -> int:
@@ -32,7 +32,11 @@ def first_needed(work: Workspace, frames: Frames, start: int) -> int:
     state = work.state
     if state.strays:
         return start
-    due_ns = next_second_ns(state.last_snapshot_ns) if state.trades else idle_due_ns(state)
+    if state.trades:
+        due_ns = next_second_ns(state.last_snapshot_ns)
+        frames = frames[: start + _FRAMES_AHEAD]
+    else:
+        due_ns = idle_due_ns(state)
     stop = start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))
     for trade in state.trades.values():
         looked_ns = work.settled.get(trade.symbol)
@@ -49,18 +53,16 @@ def idle_due_ns(state: CoreState) -> int:
     """When an account that holds and waits for nothing next changes: the instants are whole seconds.
 
     A new UTC day, an entry that leaves the hour of `max_trades_per_hour`, an ended trade to be forgotten,
-    a symbol whose quality block turns into a trial; at once before the first snapshot.
+    a symbol whose quality changes by time alone; at once before the first snapshot.
     """
     if not state.last_snapshot_ns:
         return 0
     instants = [(state.last_snapshot_ns // NS_PER_DAY + 1) * NS_PER_DAY]
     instants += [entry_ns + HOUR_NS for entry_ns in state.book.entry_times_ns[:1]]
     instants += [ended_ns + FINISHED_KEPT_NS for ended_ns, _ in state.finished.values()]
-    instants += [
-        symbol.until_ns
-        for symbol in state.quality.symbols.values()
-        if symbol.state is BlockState.BLOCKED and symbol.until_ns > state.last_snapshot_ns
-    ]
+    told_ns = state.last_snapshot_ns
+    changes = [symbol.next_change_ns(told_ns) for symbol in state.quality.symbols.values()]
+    instants += [instant for instant in changes if instant is not None]
     return next_second_ns(min(instants) - 1)
 
 

@@ -83,7 +83,7 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
         """Block an open symbol whose score is too low; also when other thresholds begin to hold."""
         if self.state is not BlockState.OPEN:
             return
-        parts = penalties(self.figures, config, config.min_orders)
+        parts = penalties(self.figures, config, config.min_orders, now_ns)
         if (points := score(parts)) < config.quality_block:
             self._block(f"quality {points:.0f} is below {config.quality_block:g}: "
                         f"{in_words(self.figures, parts)}", now_ns, config)  # fmt: skip
@@ -105,7 +105,7 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
             self._judge_trial(now_ns, config)
 
     def _judge_trial(self, now_ns: int, config: QualityConfig) -> None:
-        parts = penalties(self.trial, config, 1)
+        parts = penalties(self.trial, config, 1, now_ns)
         if (points := score(parts)) >= config.quality_recover:
             self.figures, self.trial = self.trial, QualityFigures()
             self.state, self.reason, self.since_ns, self.until_ns = BlockState.OPEN, "", 0, 0
@@ -118,10 +118,17 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
         self.state, self.until_ns = BlockState.BLOCKED, now_ns + config.block_s * _NS_PER_S
         self.reason = reason
 
+    def next_change_ns(self, after_ns: int) -> int | None:
+        """The first instant after `after_ns` at which `view` changes without any news; None = none."""
+        instants = [self.figures.next_fade_ns(after_ns)]
+        if self.state is BlockState.BLOCKED and self.until_ns > after_ns:
+            instants.append(self.until_ns)
+        return min((instant for instant in instants if instant is not None), default=None)
+
     def view(self, now_ns: int, config: QualityConfig) -> QualityView:
         """What the strategy and the screen are told."""
         figures = self.figures
-        parts = penalties(figures, config, config.min_orders)
+        parts = penalties(figures, config, config.min_orders, now_ns)
         is_on_trial, admits = self.is_on_trial(now_ns), self.admits(now_ns)
         left = (
             self.trial_entries_left if self.state is BlockState.TRIAL else config.probation_entries
@@ -131,7 +138,7 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
             blocked=not admits,
             reason=self._shown_reason(is_on_trial, admits),
             probation=is_on_trial,
-            adverse_markout_bps=figures.adverse_bps(config.min_orders),
+            adverse_markout_bps=figures.adverse_bps(config.min_orders, now_ns, config),
             slippage_bps=figures.touch_slippage.value or 0.0,
             fill_ratio=figures.fill_ratio.value,
             reject_rate=figures.rejects.value or 0.0,

@@ -13,6 +13,7 @@ import msgspec
 from execution.domain.quality_config import QualityConfig
 
 _NS_PER_S = 1_000_000_000
+_FADE_STEP_NS = 600 * _NS_PER_S
 
 
 class DecayedMean(msgspec.Struct, kw_only=True):
@@ -80,16 +81,31 @@ class QualityFigures(msgspec.Struct, kw_only=True):
         mean = self.markouts.get(horizon_s)
         return mean.value if mean else None
 
-    def adverse_bps(self, min_orders: int) -> float:
-        """The cost to expect of our own maker entries, bps >= 0; 0 until `min_orders` were measured."""
-        return max(_counted(self.adverse, min_orders) or 0.0, 0.0)
+    def adverse_bps(self, min_orders: int, now_ns: int, config: QualityConfig) -> float:
+        """The cost to expect of our own maker entries, bps >= 0; 0 until `min_orders` were measured.
+
+        It is part of what an entry must pay for, so a bad one keeps away the entries that could better it:
+        without new ones it halves with each `half_life_s`, in steps of ten minutes.
+        """
+        idle_steps = max(now_ns - self.adverse.last_ns, 0) // _FADE_STEP_NS
+        fade = 2.0 ** -(idle_steps * _FADE_STEP_NS / _NS_PER_S / config.half_life_s)
+        return max(_counted(self.adverse, min_orders) or 0.0, 0.0) * fade
+
+    def next_fade_ns(self, now_ns: int) -> int | None:
+        """When `adverse_bps` next changes by itself; None while there is nothing to fade."""
+        if (self.adverse.value or 0.0) <= 0:
+            return None
+        steps = max(now_ns - self.adverse.last_ns, 0) // _FADE_STEP_NS
+        return self.adverse.last_ns + (steps + 1) * _FADE_STEP_NS
 
 
 def _counted(mean: DecayedMean, min_orders: int) -> float | None:
     return mean.value if mean.count >= min_orders else None
 
 
-def penalties(figures: QualityFigures, config: QualityConfig, min_orders: int) -> dict[str, float]:
+def penalties(
+    figures: QualityFigures, config: QualityConfig, min_orders: int, now_ns: int
+) -> dict[str, float]:
     """Part of the score each figure takes, in [0, 1]; a figure with too few orders takes nothing."""
     fill_ratio = _counted(figures.fill_ratio, min_orders)
     floor = config.fill_ratio_floor_pct / 100
@@ -97,7 +113,8 @@ def penalties(figures: QualityFigures, config: QualityConfig, min_orders: int) -
     parts = {
         "slippage": (_counted(figures.touch_slippage, min_orders) or 0.0)
         / config.slippage_worst_bps,
-        "adverseMarkout": figures.adverse_bps(min_orders) / config.markout_worst_bps,
+        "adverseMarkout": figures.adverse_bps(min_orders, now_ns, config)
+        / config.markout_worst_bps,
         "rejects": (_counted(figures.rejects, min_orders) or 0.0) * 100 / config.reject_worst_pct,
         "fillRatio": max(missing, 0.0) * config.fill_ratio_weight,
     }

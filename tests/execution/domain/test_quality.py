@@ -243,9 +243,9 @@ def test_the_score_stays_between_0_and_100_and_worse_slippage_never_raises_it(
         changed = msgspec.structs.replace(order, touch_slippage_bps=cost)
         worse.add(changed, (i + 1) * S, config)
 
-    points = score(penalties(said, config, 1))
+    points = score(penalties(said, config, 1, 31 * S))
     assert 0 <= points <= 100
-    assert score(penalties(worse, config, 1)) <= points + 1e-9
+    assert score(penalties(worse, config, 1, 31 * S)) <= points + 1e-9
 
 
 def test_a_figure_with_too_few_orders_takes_nothing_from_the_score() -> None:
@@ -253,11 +253,22 @@ def test_a_figure_with_too_few_orders_takes_nothing_from_the_score() -> None:
 
     for i in range(7):
         few.add(OrderFigures(was_rejected=True), (i + 1) * S, config)
-    before = score(penalties(few, config, 8))
+    before = score(penalties(few, config, 8, 9 * S))
     few.add(OrderFigures(was_rejected=True), 8 * S, config)
 
     assert before == 100
-    assert score(penalties(few, config, 8)) == 0
+    assert score(penalties(few, config, 8, 9 * S)) == 0
+
+
+def test_an_adverse_markout_that_keeps_entries_away_fades_with_time() -> None:
+    """It is part of an entry's cost: without new fills nothing else would ever better it."""
+    config, figures = QualityConfig(min_orders=1, half_life_s=3600), QualityFigures()
+    figures.add(OrderFigures(was_rejected=False, adverse_bps=8.0), S, config)
+
+    assert figures.adverse_bps(1, 300 * S, config) == 8.0
+    assert figures.adverse_bps(1, S + 3600 * S, config) == pytest.approx(4.0)
+    assert figures.next_fade_ns(S + 3600 * S) == S + 4200 * S
+    assert figures.adverse_bps(2, S, config) == 0.0
 
 
 # --- block and trial -----------------------------------------------------------------------------------
@@ -364,6 +375,28 @@ def test_whatever_happens_a_block_ends_in_a_trial_and_a_trial_in_a_judgement(
         symbol.on_records_complete(f"p{number}", now_ns, CONFIG)
 
     assert symbol.admits(now_ns + CONFIG.block_s * S)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-20, 20), st.integers(0, 1200)), min_size=1, max_size=12),
+    st.integers(0, 40_000),
+)
+def test_between_its_own_changes_a_view_stays_the_same(
+    story: list[tuple[float, int]], look_s: int
+) -> None:
+    """Replay looks at no snapshot in between: what they would have said must be what it knows."""
+    symbol, now_ns = SymbolQuality(), S
+    for adverse, wait_s in story:
+        now_ns += wait_s * S
+        order = OrderFigures(was_rejected=False, adverse_bps=adverse)
+        symbol.on_order("p", order, True, now_ns, CONFIG)
+    look_ns = now_ns + look_s * S
+
+    change_ns = symbol.next_change_ns(look_ns)
+
+    last_same_ns = look_ns + 10**6 * S if change_ns is None else change_ns - 1
+    assert change_ns is None or change_ns > look_ns
+    assert symbol.view(last_same_ns, CONFIG) == symbol.view(look_ns, CONFIG)
 
 
 # --- in the core -----------------------------------------------------------------------------------------
