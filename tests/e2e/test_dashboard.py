@@ -117,6 +117,10 @@ def test_the_price_moves_and_every_core_service_is_green(tab: Tab) -> None:
         expect(tab.page.locator(f"[data-service={service}] .status")).to_have_text(
             "OK", timeout=STEP_S * 1000
         )
+    tab.wait("live.state.limits?.maxHeatPct > 0 && live.state.risk !== null")
+    assert tab.page.locator("#risk-limits li").count() == 6
+    tab.wait("live.state.latency.frameToDecision?.minute.n > 0")
+    tab.wait("live.state.latency.eventToBrowser?.minute.n > 0", 20)  # this page said so itself
     shown = tab.page.locator("#symbols tr[data-key=BTCUSDT] td.mid").inner_text()
     assert re.search(r"\d+\.\d", shown)
 
@@ -149,7 +153,11 @@ def test_the_symbol_page_shows_chart_book_score_and_features(tab: Tab) -> None:
     tab.wait(f"document.getElementById('price-now').textContent !== {before!r}")
     tab.wait("live.state.score.regime")
     expect(tab.page.locator("#fact-regime")).to_have_text(re.compile("[A-Z]{4,}"))
-    expect(tab.page.locator("#fact-profile")).to_contain_text("demo")
+    expect(tab.page.locator("#fact-profile")).to_contain_text("v1")  # of TRADING_CONFIG=demo
+    tab.wait("document.querySelectorAll('#checks li').length >= 15")
+    tab.wait("live.state.checks['Score'].ok !== null && live.state.score.neededMoveBps > 0")
+    assert tab.page.locator("#verdict").inner_text() not in ("", "Connecting…")
+    tab.wait("document.querySelectorAll('#costs > div').length >= 3")
     tab.page.click("[data-span='1']")
     tab.shoot("symbol")
 
@@ -261,8 +269,8 @@ def test_every_list_of_the_admin_and_the_api_page_open_without_a_complaint(tab: 
     tab.shoot("admin")
     links = tab.page.eval_on_selector_all("a", "all => all.map(a => a.getAttribute('href') || '')")
     lists = {link for link in links if re.fullmatch(r"/admin/\w+/\w+/", link)}
-    assert {"/admin/execution/orderrow/", "/admin/failover/auditentry/"} <= lists
-    for path in (*sorted(lists), "/api/docs/"):
+    assert {"/admin/execution/orderquality/", "/admin/failover/auditentry/"} <= lists
+    for path in (*sorted(lists), "/api/docs/", "/backtests/"):
         answer = tab.page.goto(tab.url + path, wait_until="networkidle")
         assert answer is not None
         assert answer.status == 200, path
