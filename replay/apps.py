@@ -1,5 +1,11 @@
 from django.apps import AppConfig
 
+from failover.domain.config import SECTIONS
+from replay.domain.profile_rules import ProfileUpdaterConfig
+
 
 class ReplayConfig(AppConfig):
     name = "replay"
+
+    def ready(self) -> None:
+        SECTIONS.register("profileUpdater", ProfileUpdaterConfig)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
 from celery import shared_task
+from celery.worker import state
 from celery.worker.state import revoked
 
 from replay.adapters import open_market_data
@@ -13,6 +15,10 @@ from replay.domain.backtest_parts import BacktestJob, PartResult
 from replay.services.backtest_celery import TASK_NAME
 from replay.services.backtest_run import Stopped
 from replay.services.backtest_workers import run_jobs
+from replay.services.profile_run import update_lines, update_profiles
+from replay.services.profile_updater import Stopped as UpdateStopped
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name=TASK_NAME, bind=True)
@@ -44,3 +50,31 @@ def backtest_job(self: Any, job: str) -> dict[str, Any]:
         return {"stopped": True}
     kind = "part" if isinstance(outcome, PartResult) else "failure"
     return {kind: msgspec.json.encode(outcome).decode()}
+
+
+@shared_task(name="profileUpdater", bind=True)
+def profile_updater(self: Any) -> dict[str, Any]:
+    """Thresholds per symbol from the recordings of the last days, proposed with their evidence.
+
+    The clock of the worker calls it daily. Running twice proposes once. It stops between two chunks when it
+    is revoked or the worker drains; the next day's run makes up for it.
+    """
+    try:
+        update = update_profiles(
+            lambda day: open_market_data([day]),
+            should_stop=lambda: self.request.id in revoked or _is_draining(),
+        )
+    except UpdateStopped:
+        return {"stopped": True}
+    for line in update_lines(update):
+        logger.info("profile_updater", extra={"told": line})
+    return {
+        "version": update.version.pk if update.version else None,
+        "symbols": sorted(update.proposal.changes),
+        "notes": list(update.proposal.notes),
+    }
+
+
+def _is_draining() -> bool:
+    """`failover.services.worker` and Celery itself put an exit code there."""
+    return vars(state)["should_stop"] is not None

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
@@ -167,6 +168,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    # half an hour after midnight: the day before is whole and its files are closed
+    "profileUpdater": {"task": "profileUpdater", "schedule": crontab(hour=0, minute=30)},
+}
 
 # By name: nobody imports scalper_site.
 CELERY_APP = "scalper_site.celery:app"

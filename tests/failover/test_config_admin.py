@@ -165,7 +165,7 @@ def test_the_json_itself_is_taken_when_filled_in(trader: Client, active: ConfigV
     trader.post(change(active), data | {"raw": '{"risk": {"maxPositions": 1}}'})
 
     assert refused.context["adminform"].form.errors["raw"] == [
-        "risk.x: unknown field", "y: unknown section; there are execution, market, risk, strategy, symbols",
+        "risk.x: unknown field", "y: unknown section; there are execution, market, profileUpdater, risk, strategy, symbols",
     ]  # fmt: skip
     assert ConfigVersion.objects.first().document == '{"risk":{"maxPositions":1}}'  # type: ignore[union-attr]
 
