@@ -78,6 +78,7 @@ def test_the_form_has_every_field_of_the_schema_with_its_help(
     for path_of, field in FIELDS.items():
         assert f'name="{form_name(path_of)}"' in html, path_of
         assert field.description, path_of
+    assert 'name="note"' in html
     words = re.sub(r"\s+", " ", html)
     assert help_of(FIELDS["risk.maxPositions"]) in words
     assert "Default 3. The same for all symbols." in words
@@ -165,8 +166,9 @@ def test_the_json_itself_is_taken_when_filled_in(trader: Client, active: ConfigV
     trader.post(change(active), data | {"raw": '{"risk": {"maxPositions": 1}}'})
 
     assert refused.context["adminform"].form.errors["raw"] == [
-        "risk.x: unknown field", "y: unknown section; there are execution, market, profileUpdater, risk, strategy, symbols",
-    ]  # fmt: skip
+        "risk.x: unknown field",
+        "y: unknown section; there are execution, market, profileUpdater, risk, strategy, symbols",
+    ]
     assert ConfigVersion.objects.first().document == '{"risk":{"maxPositions":1}}'  # type: ignore[union-attr]
 
 
