@@ -83,7 +83,14 @@ async def start_execution(
     venue_id = f"SIM{time.time_ns() // 1_000_000_000:x}".upper()
     account = SimulatedAccount(
         core=ExecutionCore(
-            instruments, trading.config, "SIM", run_id, trading.limits, trading.symbols, trading.version
+            instruments,
+            trading.config,
+            "SIM",
+            run_id,
+            trading.limits,
+            trading.symbols,
+            trading.version,
+            symbol_limits=trading.symbol_limits,
         ),
         venue=SimulatedExchange(instruments, trading.config, venue_id, trading.symbols),
         symbols=tuple(instrument.symbol for instrument in table),

@@ -11,7 +11,8 @@ Per step of the core, in this order:
 
 A crash before 1 is as if the step never happened: its input is read again. A crash after 1 is completed
 on start: missing lines are appended, the commands are submitted (the venue knows a duplicate id) and then
-called sent, the news is sent again. Once a second the checkpoint file takes over everything and the redo file starts anew.
+called sent, the news is sent again. Once a second the checkpoint file takes over everything and the redo
+file starts anew.
 """
 
 from __future__ import annotations

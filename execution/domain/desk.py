@@ -111,7 +111,11 @@ class SimulatedDesk:
         self.venue.on_config(settings.config, settings.symbols)
         return self._carry_out(
             self.core.on_config(
-                settings.config, settings.limits, settings.version, settings.symbols
+                settings.config,
+                settings.limits,
+                settings.version,
+                settings.symbols,
+                settings.symbol_limits,
             )
         )
 

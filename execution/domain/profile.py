@@ -10,11 +10,14 @@ from strategy.domain.config import RiskConfig
 
 
 class ExecutionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`config` and `limits` hold account-wide; `symbols` are the full settings of those with overrides."""
+    """`config` and `limits` hold account-wide; `symbols` are the full settings of those with overrides,
+    `symbol_limits` their risk sections (limits of one position).
+    """
 
     config: ExecutionConfig = ExecutionConfig()
     limits: RiskConfig = RiskConfig()
     symbols: dict[str, ExecutionConfig] = {}
+    symbol_limits: dict[str, RiskConfig] = {}
     version: str = ""
 
 
@@ -24,5 +27,6 @@ def execution_settings_of(document: ConfigDocument) -> ExecutionSettings:
         config=document["execution"],
         limits=document["risk"],
         symbols={symbol: own["execution"] for symbol, own in document.symbols.items()},
+        symbol_limits={symbol: own["risk"] for symbol, own in document.symbols.items()},
         version=document.version,
     )

@@ -22,6 +22,7 @@ from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow, is_sent_line
 from execution.domain.profile import execution_settings_of
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.domain.venue import VenueCommand
 from execution.ports import (
     Commit,
     CommitJournal,
@@ -251,7 +252,7 @@ class SimulatedAccount:
     def _journal(self, outputs: list[ExecutionOutput]) -> bool:
         """The write-ahead point of one step (see `execution.adapters.order_log`)."""
         lines = [output for output in outputs if isinstance(output, LogLine)]
-        commands = [output for output in outputs if isinstance(output, COMMANDS)]
+        commands: list[VenueCommand] = [o for o in outputs if isinstance(o, COMMANDS)]
         if not lines and not commands:
             return True
         self._number += 1

@@ -66,6 +66,7 @@ class Pipeline:
         self.execution = ExecutionCore(
             instruments, execution, RUN_MODE, run_id, decision.risk, execution_by_symbol,
             decision.version, records=records,
+            symbol_limits={symbol: own.risk for symbol, own in decision.symbols.items()},
         )  # fmt: skip
         self.venue = SimulatedExchange(instruments, execution)
         self.messages = 0
