@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market.domain.kernel_jit import entry_jit, kernel_jit
+from market.domain.kernel_jit import kernel_jit
 from strategy.domain import numeric_layout as at
 from strategy.domain.evaluations import Evaluations
 from strategy.domain.gate import CostModel
 from strategy.domain.messages import Side
+from strategy.domain.numeric_compile import numeric_entry
 from strategy.domain.numeric_layout import frame_word
 
 NEVER_DUE = (1 << 62) - 1
@@ -105,7 +106,7 @@ class Watch:
         return found
 
 
-@entry_jit
+@numeric_entry
 def first_row(
     words: NDArray[np.int64],
     frames: NDArray[np.float64],

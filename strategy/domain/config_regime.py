@@ -31,6 +31,11 @@ class RegimeThresholds(
     max_trade_age_ms: Annotated[
         float, Meta(description="Time without a trade that makes a symbol stale, ms.", ge=100)
     ] = 600_000.0
+    # baselines
+    baseline_s: Annotated[
+        float,
+        Meta(description="Data a baseline must rest on before it counts, s.", ge=0, le=3600),
+    ] = 60.0
     # PUMP, DUMP
     pump_z: Annotated[
         float,

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.domain.frames import BookState, FrameReason
-from market.domain.kernel_jit import entry_jit, kernel_jit
+from market.domain.kernel_jit import kernel_jit
 from strategy.domain import numeric_layout as at
+from strategy.domain.numeric_compile import numeric_entry
 from strategy.domain.numeric_layout import frame_word
 
 Ints = NDArray[np.int64]
@@ -46,7 +47,7 @@ _IMB5, _IMB20, _OFI1, _OFI5 = (frame_word(name) for name in ("imb5", "imb20", "o
 _RATIO5, _RET5, _BASIS = (frame_word(name) for name in ("flow_ratio5s", "ret5s", "basis_bps"))
 
 
-@entry_jit
+@numeric_entry
 def observe_rows(
     ints: Ints,
     floats: Floats,
@@ -82,7 +83,7 @@ def observe_rows(
         flags[at.OF_GENERATION] = own[at.GENERATION]
         figures[at.PRESSURE] = _pressure(frame, own_f, param, figures)
         if is_boundary and is_ok:
-            _roll_rings(ts, own, own_f, rings[symbol])
+            _roll_rings(ts, own, own_f, rings[symbol], param)
         bad = _judge(
             ts, frame, is_boundary, is_ok, is_warm_frame, own, own_f, rings[symbol], param, figures
         )
@@ -192,17 +193,23 @@ def _average_in(value: float, keep: float, own_f: Floats, place: int) -> None:
 
 
 @kernel_jit
-def _roll_rings(ts: int, own: Ints, own_f: Floats, ring: Floats) -> None:
-    """Keep the baselines as they stood at the begin of each second, this frame not in them yet."""
+def _roll_rings(ts: int, own: Ints, own_f: Floats, ring: Floats, param: Floats) -> None:
+    """Keep the baselines as they stood at the begin of each second, this frame not in them yet.
+
+    A baseline that does not rest on enough data is kept as unknown.
+    """
     second = ts // _NS_PER_S
     last = own[at.LAST_SECOND]
     if second <= last:
         return
+    rests = own_f[at.OBSERVED] >= param[at.BASELINE_NS]
     for each in range(max(last + 1, second - _RING_MASK), second + 1):
         place = each & _RING_MASK
-        ring[at.RV, place] = own_f[at.CURRENT_RV]
-        ring[at.FLOW, place] = _average(own_f[at.FLOW_SUM], own_f[at.FLOW_WEIGHT])
-        ring[at.SPREAD, place] = _average(own_f[at.SPREAD_SUM], own_f[at.SPREAD_WEIGHT])
+        ring[at.RV, place] = own_f[at.CURRENT_RV] if rests else math.nan
+        flow = _average(own_f[at.FLOW_SUM], own_f[at.FLOW_WEIGHT])
+        ring[at.FLOW, place] = flow if rests else math.nan
+        spread = _average(own_f[at.SPREAD_SUM], own_f[at.SPREAD_WEIGHT])
+        ring[at.SPREAD, place] = spread if rests else math.nan
     own[at.LAST_SECOND] = second
 
 
@@ -333,7 +340,7 @@ def _step_regime(ts: int, bad: int, own: Ints, whole_i: Ints, param: Floats, fla
             active |= 1 << code
     now = _gravest(active, own)
     own[at.REGIME] = now
-    flags[at.IN_REGIME], flags[at.REGIME_BEFORE] = now, before
+    flags[at.VERDICTS], flags[at.IN_REGIME], flags[at.REGIME_BEFORE] = bad, now, before
     if now != before:
         flags[at.CHANGES] |= at.REGIME_CHANGED
     dumps = (active >> DUMP) & 1
@@ -410,7 +417,7 @@ def _write_penalties(frame: Floats, param: Floats, figures: Floats) -> None:
     figures[at.MOVE] = 0.0 if math.isnan(volatility) else param[at.EDGE] * volatility
 
 
-@entry_jit
+@numeric_entry
 def score_rows(out_i: Flags, out_f: Floats, state_i: Ints, params: Floats) -> None:
     """Scores, expected move and arming of every accepted row from its pressure."""
     for row in range(out_i.shape[0]):

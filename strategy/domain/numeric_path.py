@@ -125,6 +125,7 @@ def _params(config: StrategyConfig, warmup_ns: float) -> NDArray[np.float64]:
             config.news_vol_x, config.news_spread_x, config.spread_floor_bps,
             config.news_lag_s, _LN2 / config.spread_half_life_s,
             config.flicker_max, config.flicker_s * 1e9, config.print_outside_bps,
+            config.baseline_s * 1e9,
             0.0,
         ]
     )  # fmt: skip

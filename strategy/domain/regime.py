@@ -68,8 +68,11 @@ def regime_at(evaluations: Evaluations, row: int, config: StrategyConfig) -> Reg
         Regime.ILLIQUID: _illiquid,
         Regime.STALE: _stale,
     }[regime]
+    reason = tell(figures, config)
+    if regime is not Regime.NORMAL and not _speaks_for(evaluations, row, regime):
+        reason = f"less than {config.regime_exit_s:g} s ago, now {reason}"
     known = {name: value for name, value in figures.items() if math.isfinite(value)}
-    return RegimeStatus(regime, tell(figures, config), known)
+    return RegimeStatus(regime, reason, known)
 
 
 def global_at(evaluations: Evaluations, row: int, config: StrategyConfig) -> GlobalStatus:
@@ -97,6 +100,11 @@ def with_safe_mode(market: GlobalStatus, safe_mode_reasons: tuple[str, ...]) -> 
         return market
     reason = f"safe mode: {', '.join(safe_mode_reasons)}"
     return GlobalStatus(GlobalRegime.GLOBAL_RISK_OFF, reason, market.figures)
+
+
+def _speaks_for(evaluations: Evaluations, row: int, regime: Regime) -> bool:
+    """Whether the row itself shows the regime; if not, it still holds from a row before."""
+    return bool(evaluations.out_i[row, at.VERDICTS] >> REGIMES.index(regime) & 1)
 
 
 def _figures(evaluations: Evaluations, row: int) -> Figures:
