@@ -140,3 +140,28 @@ def test_bad_input_is_refused_in_one_line_that_names_it(
     assert complaint in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
     assert refused.value.returncode == 1
+
+
+@pytest.mark.shared_data
+def test_real_recordings_show_no_edge_after_cost_and_are_named_by_their_content(
+    shared: Path, tmp_path: Path
+) -> None:
+    """Eight and a half minutes of BTCUSDT: the next second can be told, but it does not pay."""
+    folder, out = shared / "data" / "l2" / "binance_usdm_20230404", tmp_path / "real.json"
+    names = ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz")
+
+    call_command(
+        "calibrate_edge", *(str(folder / name) for name in names), "--warmup", "60",
+        "--horizons", "1", "--config", "default", "--out", str(out), stdout=io.StringIO(),
+    )  # fmt: skip
+
+    written = json.loads(out.read_text())
+    (symbol,) = written["report"]["symbols"]
+    (horizon,) = symbol["horizons"]
+    assert written["proposal"] is None
+    assert horizon["informationCoefficient"]["low"] > 0.1
+    assert horizon["strongest"]["realisedBps"] < horizon["strongest"]["costBps"]
+    sums = (shared / "data" / "SHA256SUMS").read_text()
+    for file, name in zip(written["report"]["files"], names, strict=True):
+        assert file["path"].endswith(name)
+        assert file["sha256"] in sums

@@ -42,7 +42,7 @@ DOCUMENT = {
 
 @pytest.fixture(scope="module")
 def chunks() -> list[EventChunk]:
-    return list(synthetic_chunks(4, 150, SYMBOLS, rate_multiplier=0.5))
+    return list(synthetic_chunks(4, 100, SYMBOLS, rate_multiplier=0.5))
 
 
 @pytest.fixture(scope="module")
