@@ -83,8 +83,8 @@ class Ledger:
         assert len(held) <= LIMITS.max_positions
         assert sum(symbol in MAJORS.symbols for symbol in held) <= MAJORS.max_positions
         assert len(world.core.trades) <= LIMITS.max_positions
-        for symbol in held:
-            notional = abs(held[symbol].lots) * world.quotes[symbol][0] * 1e-4
+        for symbol, position in held.items():
+            notional = abs(position.lots) * world.quotes[symbol][0] * 1e-4
             assert notional <= LIMITS.max_notional_usd * 1.03 + ONE_LOT_USDT
 
 
