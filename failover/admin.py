@@ -67,8 +67,6 @@ class ConfigVersionAdmin(ModelAdmin):
     list_filter = ("status", "author")
     search_fields = ("note", "content")
     actions = ("activate_version", "roll_back_version", "decline_version")
-    readonly_fields = tuple(dict.fromkeys((*_VIEWED,)))
-    list_filter_submit = False
 
     # -- who may -----------------------------------------------------------------------------------
 
@@ -150,6 +148,11 @@ class ConfigVersionAdmin(ModelAdmin):
         if obj is None:  # a new version begins from the active one
             form.base = store.active_version()
         return form
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ConfigVersion | None = None) -> Any:
+        """An editor's note is a new version's, not the note of the one it begins from."""
+        shown = (*_ABOUT, "resolved_shown", "document_shown")
+        return shown if self.has_change_permission(request, obj) else _VIEWED
 
     def get_fieldsets(self, request: HttpRequest, obj: ConfigVersion | None = None) -> Any:
         if not self.has_change_permission(request, obj):

@@ -113,14 +113,33 @@ class _Reading:
         self.sections: dict[str, Any] = {}
         self.symbols: dict[str, dict[str, Any]] = {}
         self.errors: list[ConfigError] = [*self._unknown_sections()]
+        repaired: dict[str, Any] = {}  # sections without their wrong fields
         for name, struct_type in self._types.items():
             found = [*section_errors(name, raw.get(name, {}), struct_type)]
             self.errors += found
             if not found:
                 self.sections[name] = msgspec.convert(raw.get(name, {}), struct_type)
-        base_errors = [*registry.contradictions(self.sections)]
-        self.errors += base_errors
+            elif (rest := self._without_wrong_fields(name, struct_type, found)) is not None:
+                repaired[name] = rest
+        base_errors = [*registry.contradictions({**self.sections, **repaired})]
+        self.errors += _not_about(_wrong_fields(self.errors), base_errors)
         self._read_symbols(known_symbols, {(error.path, error.reason) for error in base_errors})
+
+    def _without_wrong_fields(
+        self, name: str, struct_type: type[msgspec.Struct], found: list[ConfigError]
+    ) -> Any:
+        """The section with defaults where it is wrong, so that all that contradicts is told at once."""
+        value = self._raw.get(name)
+        if not isinstance(value, dict):
+            return None
+        wrong = {
+            error.path.removeprefix(f"{name}.").partition(".")[0].partition("[")[0]
+            for error in found
+        }
+        kept = {field: each for field, each in value.items() if field not in wrong}
+        more = [*section_errors(name, kept, struct_type)]
+        self.errors += _not_about(_wrong_fields(found), more)
+        return None if more else msgspec.convert(kept, struct_type)
 
     def _unknown_sections(self) -> Iterator[ConfigError]:
         known = ", ".join([*self._types, SYMBOLS])
@@ -183,6 +202,20 @@ def _name_errors(path: str, symbol: str, known_symbols: Collection[str]) -> Iter
         near = sorted(name for name in known_symbols if name[:2] == symbol[:2])
         some = near or sorted(known_symbols)
         yield ConfigError(path, f"unknown symbol; known are {_list(some[:8])}")
+
+
+def _wrong_fields(errors: list[ConfigError]) -> set[str]:
+    """The last name of each path: what is wrong by itself."""
+    return {error.path.rpartition(".")[2].partition("[")[0] for error in errors}
+
+
+def _not_about(wrong: set[str], contradictions: list[ConfigError]) -> list[ConfigError]:
+    """A contradiction names its fields; with one of them wrong in itself it is no news yet."""
+    return [
+        error
+        for error in contradictions
+        if not wrong & {*re.findall(r"\w+", f"{error.path} {error.reason}")}
+    ]
 
 
 def _list(names: list[str]) -> str:

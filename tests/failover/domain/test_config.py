@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -39,6 +40,11 @@ def registry() -> SectionRegistry:
     made.register("second", Second)
     made.register("first", First)
     return made
+
+
+def deeper_than_high(first: First, second: Second) -> Iterator[ConfigError]:
+    if first.depth_levels > second.high and first.depth_levels < 50:
+        yield ConfigError("first.depthLevels", f"{first.depth_levels} is above high {second.high}")
 
 
 def errors_of(document: object) -> list[tuple[str, str]]:
@@ -92,6 +98,66 @@ def test_fields_that_contradict_each_other_are_an_error_of_their_section() -> No
     document = {"second": {"mustSay": 1, "low": 3}}
 
     assert errors_of(document) == [("second", "low is above high")]
+
+
+def test_contradictions_are_told_beside_errors_of_other_fields() -> None:
+    made = registry()
+    made.add_check(("first", "second"), deeper_than_high)
+
+    def found(document: object) -> list[str]:
+        _, errors = load_document(msgspec.json.encode(document), made)
+        return [str(error) for error in errors]
+
+    wrong = {"first": {"depthLevels": 9, "steps": [0]}, "second": {"mustSay": 1}}
+    assert found(wrong) == [
+        "first.depthLevels: 9 is above high 2",
+        "first.steps[0]: Expected `int` >= 1",
+    ]
+    assert found({"first": {"depthLevels": 9}, "second": {"mustSay": 1, "high": "x"}}) == [
+        "second.high: Expected `int`, got `str`"
+    ]
+
+
+def test_an_override_is_laid_over_the_base_and_judged_as_a_whole() -> None:
+    made = SectionRegistry()
+    made.register("second", Second, per_symbol=True)
+    made.register("first", First)
+    base = {"mustSay": 1, "low": 2, "high": 5}
+
+    def load(symbols: object) -> tuple[Any, list[str]]:
+        content = msgspec.json.encode({"second": base, "symbols": symbols})
+        loaded, errors = load_document(content, made, {"BTCUSDT", "XRPUSDT"})
+        return loaded, [str(error) for error in errors]
+
+    loaded, errors = load({"XRPUSDT": {"second": {"low": 4}}})
+    assert errors == []
+    assert loaded.for_symbol("XRPUSDT")["second"] == Second(must_say=1, low=4, high=5)
+    assert loaded.for_symbol("BTCUSDT")["second"] == loaded["second"]
+    assert load({"XRPUSDT": {"second": {"low": 6}}})[1] == [
+        "symbols.XRPUSDT.second: low is above high"
+    ]
+    assert load({"XRPUSDT": {"first": {}, "third": {}}, "XRPUSD": {}, "a": 1})[1] == [
+        "symbols.XRPUSD: unknown symbol; known are XRPUSDT",
+        "symbols.XRPUSDT.first: cannot differ by symbol; second can",
+        "symbols.XRPUSDT.third: unknown section; there are second",
+        "symbols.a: no symbol name, such as BTCUSDT",
+        "symbols.a: not a JSON object of sections",
+    ]
+
+
+def test_an_override_that_repeats_the_base_means_the_same() -> None:
+    made = SectionRegistry()
+    made.register("first", First, per_symbol=True)
+
+    def version(text: bytes) -> str:
+        loaded, _ = load_document(text, made)
+        assert loaded is not None
+        return loaded.version
+
+    same = version(b'{"symbols": {"XRPUSDT": {"first": {"depthLevels": 50}}}}')
+
+    assert same == version(b"{}")
+    assert version(b'{"symbols": {"XRPUSDT": {"first": {"depthLevels": 51}}}}') != same
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"first": []}', b"\xff\xfe", b"NaN"])
