@@ -38,10 +38,17 @@ class NumericPath:
         """Raises: BadScorer when the config names a scorer that is not to be had."""
         self._scorers, self._watch = scorers, watch
         self._state = NumericState.fresh(symbols)
-        self.configure(config)
+        self._prepare(config)
 
     def configure(self, config: DecisionConfig) -> None:
-        """Judge by another version from the next frame on; all that is running stays. Raises: BadScorer."""
+        """Judge by another version from the next frame on; all that is running stays. Raises: BadScorer.
+
+        A scorer that had failed is asked again at once: it may be another one.
+        """
+        self._prepare(config)
+        self._state.ints[:, [at.SCORER_OFF_UNTIL, at.SCORER_FAILED]] = 0
+
+    def _prepare(self, config: DecisionConfig) -> None:
         desks = self._desks(config)
         self._config, self._scorer_desks = config, desks
         symbols = self._state.symbols
@@ -83,7 +90,7 @@ class NumericPath:
     def remap(self, symbols: tuple[str, ...]) -> None:
         """Follow a new symbol table; symbols that stay keep all they have."""
         self._state = self._state.remapped(symbols)
-        self.configure(self._config)
+        self._prepare(self._config)
 
     def state(self) -> bytes:
         """A checkpoint of all that is running; named by `numeric_state.checkpoint_digest`."""

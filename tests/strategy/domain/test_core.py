@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from market.domain.frames import BookState
-from strategy.domain.core import StrategyCore
+from strategy.domain.config import SymbolDecision
+from strategy.domain.core import GLOBAL_SYMBOL, StrategyCore
 from strategy.domain.messages import (
     EventType,
     ExecutionEvent,
     OrderRequest,
+    QualityView,
     RepriceHint,
     RiskSnapshot,
     ScoreUpdate,
@@ -730,3 +734,135 @@ def test_an_event_for_nobody_changes_nothing() -> None:
 
     assert outputs == []
     assert desk.core.stale_events == 1
+
+
+# -- the market, quality, config ---------------------------------------------------------------------------
+
+
+def market_changes(outputs: list[StrategyOutput]) -> list[tuple[str, str]]:
+    return [
+        (str(output.extra["globalRegime"]), output.reason)
+        for output in outputs
+        if isinstance(output, StateEvent) and output.symbol == GLOBAL_SYMBOL
+    ]
+
+
+def test_safe_mode_is_risk_off_for_the_market() -> None:
+    desk = Desk().ready()
+
+    on = desk.snapshot(safe_mode_reasons=("OPERATOR",))
+    off = desk.snapshot()
+
+    assert market_changes(on) == [("GLOBAL_RISK_OFF", "safe mode: OPERATOR")]
+    assert market_changes(off) == [("GLOBAL_NORMAL", "calm")]
+
+
+def test_no_entry_leaves_while_the_leader_frightens_the_market_but_states_move() -> None:
+    desk = Desk().ready()
+
+    outputs = desk.frames(5, ret300s=-130.0, **STRONG_LONG)
+
+    assert market_changes(outputs)[0][0] == "GLOBAL_RISK_OFF"
+    assert requests(outputs) == []
+    assert desk.state is SymbolState.ARM
+    update = [output for output in desk.said if isinstance(output, ScoreUpdate)][-1]
+    assert any("GLOBAL_RISK_OFF: BTCUSDT moved -130 bps" in r for r in update.blocked_reasons)
+    assert update.global_regime == "GLOBAL_RISK_OFF"
+
+
+def test_a_frightened_market_takes_a_pending_entry_back() -> None:
+    desk = Desk()
+    desk.entering()
+
+    outputs = desk.frames(1, ret300s=-130.0, **STRONG_LONG)
+
+    (cancel,) = requests(outputs)
+    assert cancel.action == "CANCEL_ENTRY"
+    assert cancel.global_regime == "GLOBAL_RISK_OFF"
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_panic_closes_positions_where_that_is_configured(closes: bool) -> None:
+    desk = Desk(strategy={"panic_closes": closes})
+    desk.holding()
+
+    outputs = desk.frames(3, ret300s=-260.0)
+
+    assert [r.action for r in requests(outputs)] == (["CLOSE"] if closes else [])
+    state = SymbolState.EXIT_PENDING if closes else SymbolState.IN_POSITION
+    assert desk.state is state
+
+
+def test_a_position_that_comes_to_light_in_a_panic_is_closed_too() -> None:
+    desk = Desk(strategy={"panic_closes": True}).ready()
+    desk.frames(1, ret300s=-260.0)
+    desk.snapshot(positions=(a_position(),))
+    assert desk.state is SymbolState.IN_POSITION
+
+    assert [r.action for r in requests(desk.frames(1))] == ["CLOSE"]
+
+
+def test_a_symbol_whose_orders_were_carried_out_badly_may_not_enter() -> None:
+    desk = Desk().ready()
+    bad = QualityView(blocked=True, score=31.0, reason="adverse markout 4.1 bps")
+    desk.snapshot(quality={"BTCUSDT": bad})
+
+    assert requests(desk.frames(5, **STRONG_LONG)) == []
+    update = [output for output in desk.said if isinstance(output, ScoreUpdate)][-1]
+    assert "execution quality: adverse markout 4.1 bps" in update.blocked_reasons
+
+    desk.snapshot()
+    assert len(requests(desk.frames(1, **STRONG_LONG))) == 1
+
+
+def test_a_measured_adverse_markout_can_close_the_gate() -> None:
+    desk = Desk().ready()
+    costly = QualityView(adverse_markout_bps=1_000.0)
+    desk.snapshot(quality={"BTCUSDT": costly})
+
+    assert requests(desk.frames(5, **STRONG_LONG)) == []
+    update = [output for output in desk.said if isinstance(output, ScoreUpdate)][-1]
+    assert update.cost_parts["adverseMarkout"] == 1_000.0
+    assert update.cost_bps == pytest.approx(sum(update.cost_parts.values()))
+    assert any("does not pay" in reason for reason in update.blocked_reasons)
+
+
+def test_a_new_config_holds_from_the_next_frame_on_and_is_named_by_each_decision() -> None:
+    desk = Desk().ready()
+    stricter = msgspec.structs.replace(a_config(strategy={"entry_score": 99.0}), version="test:2")
+
+    assert desk.core.on_config(stricter) == []
+    outputs = desk.frames(5, **STRONG_LONG)
+    assert requests(outputs) == []
+    assert {o.config_version for o in outputs if isinstance(o, StateEvent)} == {"test:2"}
+
+    desk.core.on_config(msgspec.structs.replace(a_config(), version="test:3"))
+    (request,) = requests(desk.frames(3, **STRONG_LONG))
+    assert request.config_version == "test:3"
+
+
+def test_one_symbol_may_have_thresholds_of_its_own() -> None:
+    desk = Desk(symbols=("BTCUSDT", "ETHUSDT")).ready()
+    base = a_config()
+    strict = a_config(strategy={"entry_score": 99.0}).strategy
+    own = {"BTCUSDT": SymbolDecision(strategy=strict, risk=base.risk)}
+
+    desk.core.on_config(msgspec.structs.replace(base, symbols=own))
+
+    assert {r.symbol for r in requests(desk.frames(3, **STRONG_LONG))} == {"ETHUSDT"}
+
+
+def test_a_score_says_all_that_it_is_made_of() -> None:
+    desk = Desk().ready()
+
+    outputs = desk.frames(3, **STRONG_LONG)
+
+    update = [output for output in outputs if isinstance(output, ScoreUpdate)][-1]
+    pull = sum(update.contributions_long.values()) - sum(update.penalties.values())
+    assert update.final_score_long == pytest.approx(100 / (1 + math.exp(-pull)))
+    push = sum(update.contributions_short.values()) - sum(update.penalties.values())
+    assert update.final_score_short == pytest.approx(100 / (1 + math.exp(-push)))
+    assert set(update.penalties) == {"toxicity", "spread", "regimeProximity"}
+    assert update.needed_move_bps == pytest.approx(1.5 * update.cost_bps)
+    assert update.regime == "NORMAL"
+    assert update.config_version == "test:1"
