@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -53,6 +54,7 @@ class BacktestJob(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     decision: DecisionConfig
     execution: ExecutionConfig
+    execution_by_symbol: dict[str, ExecutionConfig] = {}
     variant: Variant = Variant.BASE
     symbols: tuple[str, ...] = ()  # all when empty
     from_ns: int | None = None
@@ -96,26 +98,34 @@ class PartFailure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str
 
 
-def with_variant(
-    decision: DecisionConfig, execution: ExecutionConfig, variant: Variant
-) -> tuple[DecisionConfig, ExecutionConfig]:
-    """The configs under the variant's assumption; fees change for the venue and for the gate alike."""
+def with_variant(job: BacktestJob, variant: Variant) -> BacktestJob:
+    """The job under the variant's assumption; fees change for the venue and for the gate alike."""
+    changes: dict[str, Any] = {"variant": variant}
     if (factor := _LATENCY.get(variant)) is not None:
-        latency_ms = round(execution.sim_latency_ms * factor)
-        return decision, msgspec.structs.replace(execution, sim_latency_ms=latency_ms)
-    if (factor := _FEES.get(variant)) is not None:
-        return _with_fees_times(decision, factor), _fees_times(execution, factor)
-    return decision, execution
+        changes |= _executions(job, partial(_latency_times, factor=factor))
+    elif (factor := _FEES.get(variant)) is not None:
+        changes |= _executions(job, partial(_fees_times, factor=factor))
+        changes["decision"] = _decision_fees_times(job.decision, factor)
+    return msgspec.structs.replace(job, **changes)
 
 
-def _with_fees_times(decision: DecisionConfig, factor: float) -> DecisionConfig:
+def _executions(job: BacktestJob, change: Callable[[ExecutionConfig], Any]) -> dict[str, Any]:
+    own = {symbol: change(config) for symbol, config in job.execution_by_symbol.items()}
+    return {"execution": change(job.execution), "execution_by_symbol": own}
+
+
+def _latency_times(config: ExecutionConfig, factor: float) -> ExecutionConfig:
+    latency_ms = round(config.sim_latency_ms * factor)
+    return msgspec.structs.replace(config, sim_latency_ms=latency_ms)
+
+
+def _decision_fees_times(decision: DecisionConfig, factor: float) -> DecisionConfig:
     symbols = {
         symbol: msgspec.structs.replace(own, risk=_fees_times(own.risk, factor))
         for symbol, own in decision.symbols.items()
     }
-    return msgspec.structs.replace(
-        decision, risk=_fees_times(decision.risk, factor), symbols=symbols
-    )
+    risk = _fees_times(decision.risk, factor)
+    return msgspec.structs.replace(decision, risk=risk, symbols=symbols)
 
 
 def _fees_times(config: Any, factor: float) -> Any:

@@ -26,6 +26,7 @@ class BacktestOptions:
 
     decision: DecisionConfig
     execution: ExecutionConfig
+    execution_by_symbol: dict[str, ExecutionConfig] = field(default_factory=dict)
     variants: tuple[Variant, ...] = tuple(Variant)
     from_ns: int | None = None
     to_ns: int | None = None
@@ -72,21 +73,16 @@ def _run_all(
 
 def jobs_of(tape: Tape, options: BacktestOptions) -> list[BacktestJob]:
     """One job per variant."""
-    jobs = []
-    for variant in options.variants:
-        decision, execution = with_variant(options.decision, options.execution, variant)
-        jobs.append(
-            BacktestJob(
-                name=tape.name,
-                paths=tape.paths,
-                decision=decision,
-                execution=execution,
-                variant=variant,
-                symbols=tape.symbols,
-                from_ns=options.from_ns,
-                to_ns=options.to_ns,
-                instruments_file=options.instruments_file,
-                size_bytes=tape.size_bytes,
-            )
-        )
-    return jobs
+    job = BacktestJob(
+        name=tape.name,
+        paths=tape.paths,
+        decision=options.decision,
+        execution=options.execution,
+        execution_by_symbol=options.execution_by_symbol,
+        symbols=tape.symbols,
+        from_ns=options.from_ns,
+        to_ns=options.to_ns,
+        instruments_file=options.instruments_file,
+        size_bytes=tape.size_bytes,
+    )
+    return [with_variant(job, variant) for variant in options.variants]

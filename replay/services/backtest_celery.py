@@ -10,6 +10,7 @@ import msgspec
 from celery import Celery
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from replay.domain.backtest_parts import BacktestJob, PartFailure, PartResult
 from replay.services.backtest_run import Outcome, Stopped, failure_of
@@ -52,11 +53,11 @@ def run_on_workers(
                 _ask_for_workers(app)
                 asked_at = time.monotonic()
             time.sleep(_POLL_S if pending else 0)
-    except OperationalError as error:
+    except Stopped:
+        app.control.revoke([result.id for result in pending])
+        raise
+    except (OperationalError, RedisError) as error:
         raise NoWorkers(f"the bus is gone: {error}") from None
-    finally:
-        if pending:
-            app.control.revoke([result.id for result in pending])
 
 
 def _ask_for_workers(app: Celery) -> None:

@@ -62,6 +62,8 @@ def run_job(
         should_stop=should_stop,
         on_progress=lambda: on_progress(progress.bytes_read, progress.bytes_total),
         observers=(watch,),
+        execution_by_symbol=job.execution_by_symbol,
+        records=False,
     )
     done = run_replay(data, job.decision, job.execution, replay)
     if not done.is_complete:

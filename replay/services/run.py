@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,13 +34,18 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
-    """`speed` is market seconds per second, None for as fast as it goes."""
+    """`speed` is market seconds per second, None for as fast as it goes.
+
+    `records`: observers want order log lines and rows of every kind; None: wherever there are observers.
+    """
 
     run_id: str
     speed: float | None = None
     should_stop: Callable[[], bool] = lambda: False
     on_progress: Callable[[], None] = lambda: None
     observers: tuple[PipelineObserver, ...] = ()
+    execution_by_symbol: Mapping[str, ExecutionConfig] = field(default_factory=dict)
+    records: bool | None = None
 
 
 def run_replay(
@@ -48,14 +53,17 @@ def run_replay(
 ) -> ReplayResult:
     """Run FULL_DECISION over `data`. Raises BadRecording where the recording breaks."""
     figures = RunFigures()
-    digest = RunDigest(list(data.instruments), decision, execution, data.exchange_ahead_ns)
+    own = dict(options.execution_by_symbol)
+    assumed = (list(data.instruments), decision, execution, data.exchange_ahead_ns)
+    digest = RunDigest(*assumed, *([own] if own else []))
     pipeline = Pipeline(
         data.instruments,
         decision,
         execution,
         (DigestObserver(digest), figures, *options.observers),
         exchange_ahead_ns=data.exchange_ahead_ns,
-        records=bool(options.observers),
+        execution_by_symbol=own,
+        records=bool(options.observers) if options.records is None else options.records,
     )
     started = time.perf_counter()
     is_complete = _feed_all(pipeline, data, options)

@@ -34,7 +34,7 @@ from replay.services.backtest_reports import REPORTS_FOLDER
 from replay.services.backtest_run import Outcome, Stopped
 from replay.services.backtest_text import summary_lines
 from replay.services.backtest_workers import run_jobs
-from replay.wiring import load_configs
+from replay.wiring import load_settings
 
 Runs = Iterator[tuple[BacktestJob, Outcome]]
 
@@ -127,12 +127,12 @@ class Command(BaseCommand):
             raise CommandError("--to is not after --from")
         if (rules := options["instruments"]) is not None and not rules.is_file():
             raise CommandError(f"{rules}: no such file")
-        decision, execution = load_configs(
-            options["profile"] or settings.ENVIRONMENT.trading_config
-        )
+        profile = options["profile"] or settings.ENVIRONMENT.trading_config
+        decision, execution = load_settings(profile)
         return BacktestOptions(
             decision=decision,
-            execution=execution,
+            execution=execution.config,
+            execution_by_symbol=execution.symbols,
             variants=(Variant.BASE,) if options["no_sensitivity"] else tuple(Variant),
             from_ns=options["from_"],
             to_ns=options["to"],

@@ -7,7 +7,6 @@ import sys
 import uuid
 from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -22,11 +21,10 @@ from replay.adapters import open_market_data
 from replay.adapters.run_files import OutputFolderInUse, RunFiles
 from replay.adapters.run_rows import save_run
 from replay.domain.recordings import BadRecording, MarketData
+from replay.management.arguments import STOPPED, instant
 from replay.services.report_text import report_lines
 from replay.services.run import ReplayOptions, ReplayResult, run_replay
-from replay.wiring import load_configs
-
-_STOPPED = 130  # as a shell reports a process that Ctrl-C ended
+from replay.wiring import load_settings
 
 
 class Command(BaseCommand):
@@ -42,8 +40,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--symbol", action="append", default=[], help="only this one; repeatable"
         )
-        parser.add_argument("--from", dest="from_", type=_instant, help="core time, ISO 8601, UTC")
-        parser.add_argument("--to", type=_instant, help="core time, exclusive, ISO 8601, UTC")
+        parser.add_argument("--from", dest="from_", type=instant, help="core time, ISO 8601, UTC")
+        parser.add_argument("--to", type=instant, help="core time, exclusive, ISO 8601, UTC")
         parser.add_argument("--speed", type=_speed, default=None, help="max (default) or a factor")
         parser.add_argument("--config", help="default, demo or a JSON file (TRADING_CONFIG)")
         parser.add_argument("--instruments", type=Path, help="trading rules that override ours")
@@ -63,13 +61,13 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from None
         except KeyboardInterrupt:  # the second one: at once
-            sys.exit(_STOPPED)
+            sys.exit(STOPPED)
         self._print(result, as_json=options["json"])
         if not options["no_save"] and (reason := save_run(result.report)):
             self.stderr.write(f"note: the run is not kept in the database ({reason})")
         self.stdout.write(f"digest: {result.digest}")
         if not result.is_complete:
-            sys.exit(_STOPPED)
+            sys.exit(STOPPED)
 
     def _replay(self, options: dict[str, Any]) -> ReplayResult:
         if options["from_"] and options["to"] and options["to"] <= options["from_"]:
@@ -77,7 +75,7 @@ class Command(BaseCommand):
         with _Stop(self) as stop:
             if (speed := options["speed"]) is not None:
                 self.stderr.write(f"replaying at {speed:g}x the recorded pace; Ctrl-C ends it")
-            decision, execution = load_configs(
+            decision, execution = load_settings(
                 options["config"] or settings.ENVIRONMENT.trading_config
             )
             data = open_market_data(
@@ -99,8 +97,9 @@ class Command(BaseCommand):
                     should_stop=lambda: stop.asked,
                     on_progress=progress.show,
                     observers=(files,) if files else (),
+                    execution_by_symbol=execution.symbols,
                 )
-                result = run_replay(data, decision, execution, replay)
+                result = run_replay(data, decision, execution.config, replay)
                 if files:
                     files.write_report(result.report)
         return result
@@ -158,19 +157,6 @@ class _Progress:
 
     def show(self) -> None:
         self._bar.update(self._progress.bytes_read - self._bar.n)
-
-
-def _instant(text: str) -> int:
-    """ISO 8601 as ns since the epoch; without a zone it is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(
-            f"{text!r} is no ISO 8601 time, such as 2025-11-18T10:00:00Z"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    whole_s = int(moment.timestamp() // 1)
-    return whole_s * 1_000_000_000 + moment.microsecond * 1000
 
 
 def _speed(text: str) -> float | None:

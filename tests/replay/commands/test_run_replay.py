@@ -12,41 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from execution.domain.synthetic_instruments import synthetic_instruments
 from failover.services.config_reader import load_config
 from market.domain.events import EventChunk
-from market.domain.raw_events import RawEventEncoder
 from replay.models import ReplayRun
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory, market: EventChunk) -> Path:
-    """Our own recording of 40 s of two symbols, as the recorder writes it."""
-    folder = tmp_path_factory.mktemp("market")
-    day = folder / "2025-11-18"
-    day.mkdir()
-    instruments = synthetic_instruments(("ETHUSDT", "AI16ZUSDT"))
-    (day / "instruments-run1.json").write_bytes(msgspec.json.encode(instruments))
-    files: dict[str, list[str]] = {}
-    for symbol, kind, line in RawEventEncoder(instruments, "run1").lines(market):
-        files.setdefault(f"{symbol}-{kind}.jsonl", []).append(line + "\n")
-    for name, lines in files.items():
-        (day / name).write_text("".join(lines))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory, eager_document: bytes) -> Path:
-    path = tmp_path_factory.mktemp("config") / "eager.json"
-    path.write_bytes(eager_document)
-    return path
 
 
 def replayed(*arguments: object, errors: io.StringIO | None = None) -> list[str]:
