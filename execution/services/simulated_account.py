@@ -33,6 +33,7 @@ from execution.ports import (
     RowSink,
 )
 from execution.services.latency import OrderMeter
+from execution.services.unit_change import in_units_of
 from failover.adapters.streams import Entry, Position
 from failover.domain.config_versions import ActiveConfig
 from failover.domain.errors import StorageError
@@ -91,6 +92,7 @@ class SimulatedAccount:
     def recover(self, recovered: Recovered, now_ns: int) -> str:
         """Take up where the last process ended, however it ended; returns one line for the log."""
         self._now_ns = self._last_market_ns = now_ns
+        recovered = in_units_of(recovered, self.core.instruments)
         checkpoint, newest = recovered.checkpoint, recovered.newest
         last = newest or checkpoint
         if last is None:

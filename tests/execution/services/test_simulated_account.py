@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, Trad
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.domain.units import LotsDoNotFit
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import FEED_DEAD_NS, SimulatedAccount, Sinks
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import Entry
 from failover.domain.errors import DiskFull
 from failover.domain.process_state import ProcessState
-from market.domain.events import ASK, BID, ChunkBuilder, EventKind
+from market.domain.events import ASK, BID, ChunkBuilder, EventKind, TickerField
 from market.domain.instruments import Instrument
 from strategy.domain.messages import OrderRequest
 
@@ -103,6 +105,16 @@ class Process:
         builder.add(
             EventKind.BOOK_SNAPSHOT, symbol=column, seq=self.entries, core_ts_ns=self.now_ns,
             exchange_ts_ns=self.now_ns, levels=levels,
+        )  # fmt: skip
+        self.account.on_market(builder.take(), self.entry("market.raw"), self.now_ns)
+
+    def mark(self, tick: int, symbol: str = "BTCUSDT") -> None:
+        column = [item.symbol for item in self.table].index(symbol)
+        price = int(self.table[column].tick_size * tick * 10**9)
+        builder = ChunkBuilder()
+        builder.add(
+            EventKind.TICKER, symbol=column, seq=self.entries, core_ts_ns=self.now_ns,
+            exchange_ts_ns=self.now_ns, levels=[(0, int(TickerField.MARK_PRICE), price)],
         )  # fmt: skip
         self.account.on_market(builder.take(), self.entry("market.raw"), self.now_ns)
 
@@ -374,3 +386,64 @@ def test_an_entry_kept_back_by_a_full_disk_is_never_called_sent(
     assert "SENT" not in entry
     assert close[:2] == ["INTENT", "SENT"]
     assert is_gap_free(lines_on_disk(tmp_path))
+
+
+# -- the venue changes its units -----------------------------------------------------------------------
+
+
+def finer(instrument: Instrument, *, ticks: int = 1, lots: int = 1) -> Instrument:
+    return msgspec.structs.replace(
+        instrument,
+        tick_size=instrument.tick_size / ticks,
+        qty_step=instrument.qty_step / lots,
+    )
+
+
+@pytest.mark.parametrize(("ticks", "lots"), [(10, 1), (2, 1), (1, 10), (5, 20)])
+def test_an_open_trade_goes_on_when_the_venue_makes_its_ticks_or_lots_finer(
+    holding: Process, tmp_path: Path, an_instrument: Make, ticks: int, lots: int
+) -> None:
+    """Same prices, quantities and money before and after; then the stop still takes all of it."""
+    before = holding.account.core.tpsl_snapshot_row(holding.now_ns)["trades"]
+    holding.end()
+    table = [finer(an_instrument("BTCUSDT"), ticks=ticks, lots=lots), an_instrument("ETHUSDT")]
+    again = Process(tmp_path, table, holding.now_ns)
+
+    core, venue = again.account.core, again.account.venue
+    assert core.tpsl_snapshot_row(holding.now_ns)["trades"] == before
+    assert venue.account().positions["BTCUSDT"].lots == 100 * lots
+    assert core.trades["BTCUSDT"].position_lots == 100 * lots
+    again.book(9_900 * ticks)
+    again.mark(9_900 * ticks)
+    again.wait(300)
+    again.book(9_900 * ticks)
+    again.wait(300)
+
+    assert core.trades == {}
+    assert venue.account().positions["BTCUSDT"].lots == 0
+    assert core.book.realized_usdt + 10_000 == venue.account().equity_usdt
+
+
+def test_coarser_ticks_move_the_orders_of_a_trade_to_the_new_grid(
+    holding: Process, tmp_path: Path, an_instrument: Make
+) -> None:
+    coarse = msgspec.structs.replace(an_instrument("BTCUSDT"), tick_size=Decimal("0.4"))
+    holding.end()
+    again = Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
+
+    orders = {o.leg: o for o in again.account.core.orders.values() if o.is_live}
+    assert orders["STOP"].trigger_ticks == round(9_950 / 4)
+    assert [orders[leg].price_ticks for leg in ("TP1", "TP2")] == [
+        round(10_030 / 4),
+        round(10_060 / 4),
+    ]
+
+
+def test_lots_that_cannot_hold_the_position_are_refused_with_what_to_do(
+    holding: Process, tmp_path: Path, an_instrument: Make
+) -> None:
+    coarse = msgspec.structs.replace(an_instrument("BTCUSDT"), qty_step=Decimal("0.03"))
+    holding.end()
+
+    with pytest.raises(LotsDoNotFit, match="of the new lots"):
+        Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
