@@ -27,16 +27,16 @@ def next_second_ns(ts_ns: int) -> int:
 def first_needed(work: Workspace, frames: Frames, start: int) -> int:
     """Index of the first frame from `start` on that may change something; `len(frames)` when none does.
 
-    While anything is held or pending each whole second counts: equity moves, and limits with it.
+    While anything is held each whole second counts: equity moves, and limits with it.
     """
     state = work.state
     if state.strays:
         return start
+    due_ns = idle_due_ns(state)
     if state.trades:
-        due_ns = next_second_ns(state.last_snapshot_ns)
         frames = frames[: start + _FRAMES_AHEAD]
-    else:
-        due_ns = idle_due_ns(state)
+    if any(trade.position_lots for trade in state.trades.values()):
+        due_ns = next_second_ns(state.last_snapshot_ns)
     stop = start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))
     for trade in state.trades.values():
         looked_ns = work.settled.get(trade.symbol)

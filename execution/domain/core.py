@@ -106,10 +106,11 @@ class ExecutionCore:
     def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
         """News of an order, a position or the account; anything heard before changes nothing."""
         now = self._work.tick_clock(now_ns)
-        self._work.settled.clear()
         if isinstance(update, FundingPaid):
+            self._work.settled.clear()
             self._trades.on_funding(update, now)
         elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
+            self._work.settled.clear()
             self._on_order_news(update, now)
         # PositionUpdated and WalletUpdated repeat what fills and funding have said.
         return self._work.take()
@@ -175,7 +176,10 @@ class ExecutionCore:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
         for trade in (*state.trades.values(), *state.strays.values()):
-            self._trades.manage(trade, now)
+            if trade.is_stray or self._work.settled.get(trade.symbol) != now:
+                self._trades.manage(
+                    trade, now
+                )  # else its own frame of this instant has just done so
         if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now
             self._trades.forget_ended_before(now - FINISHED_KEPT_NS)

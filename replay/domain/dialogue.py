@@ -8,7 +8,14 @@ from typing import Protocol
 
 from execution.domain.core import ExecutionCore
 from execution.domain.outputs import ExecutionOutput
-from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, VenueUpdate
+from execution.domain.venue import (
+    AmendOrder,
+    CancelOrder,
+    PlaceOrder,
+    PositionUpdated,
+    VenueUpdate,
+    WalletUpdated,
+)
 from market.domain.frames import Frames
 from replay.domain.venue_feed import VenueFeed
 from strategy.domain.core import StrategyCore
@@ -23,6 +30,10 @@ from strategy.domain.messages import (
 _COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
 _NEWS = (ExecutionEvent, ExecutionSnapshot)
+_REPEATS = (
+    PositionUpdated,
+    WalletUpdated,
+)  # of what fills and funding have said: execution keeps its own
 
 
 class PipelineObserver(Protocol):
@@ -71,6 +82,8 @@ class Dialogue:
         """The venue's news reach execution."""
         for observer in self._observers:
             observer.on_venue(update, now_ns)
+        if isinstance(update, _REPEATS):
+            return
         self.execution_heard = True
         self.carry_out(self._execution.on_venue(update, now_ns), now_ns)
 

@@ -12,7 +12,7 @@ from market.domain.events import EventChunk
 from strategy.domain.config import DecisionConfig, RiskConfig, ScoreWeights, StrategyConfig
 from tests.bench.stream import bench_stream
 
-# Real fees, real order flow: PostOnly entries that are re-priced and time out, a stop and two targets from
+# Real fees, real order flow: PostOnly entries that are re-priced and time out, a stop and a target from
 # the first fill on, closed after 5 s, about two trades in 72 s as the peers make. The stream has no edge
 # and cancels more than any market, so the gate is open wide and nothing that would pause trading is left.
 DECISION = DecisionConfig(
@@ -28,6 +28,8 @@ DECISION = DecisionConfig(
         arm_frames=1,
         cooldown_s=22.0,
         retry_cooldown_s=6.0,
+        tp1_fraction=1.0,
+        tp2_fraction=0.0,
         time_stop_s=5,
         flicker_max=1000.0,
     ),
