@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from failover.domain.config_sections import ACCOUNT_WIDE
 from market.domain.config import MarketConfig
 from strategy.domain.config_plan import PlanSettings
 from strategy.domain.config_risk import RiskConfig
@@ -133,7 +134,12 @@ class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
         int, Meta(description="Pace of word on a pending entry's signal, ms.", ge=50)
     ] = 500
     execution_silence_ms: Annotated[
-        int, Meta(description="Age of execution's last snapshot that blocks entries, ms.", ge=1000)
+        int,
+        Meta(
+            description="Age of execution's last snapshot that blocks entries, ms.",
+            ge=1000,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 5000
     score_update_ms: Annotated[
         int, Meta(description="Pace of published scores per symbol, ms.", ge=100)

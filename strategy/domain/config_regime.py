@@ -10,6 +10,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from failover.domain.config_sections import ACCOUNT_WIDE
+
 LONGEST_LAG_S = 120  # how far back the baselines are kept
 
 
@@ -94,19 +96,37 @@ class RegimeThresholds(
     ] = 3000
     # the whole market
     leader_symbol: Annotated[
-        str, Meta(description="Symbol whose fall or rise is the market's.", max_length=40)
+        str,
+        Meta(
+            description="Symbol whose fall or rise is the market's.",
+            max_length=40,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = "BTCUSDT"
     panic_ret_bps: Annotated[
-        float, Meta(description="300 s return of the leader that is panic, bps.", gt=0, le=10_000)
+        float,
+        Meta(
+            description="300 s return of the leader that is panic, bps.",
+            gt=0,
+            le=10_000,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 250.0
     panic_dump_share: Annotated[
-        float, Meta(description="Share of symbols in DUMP that is panic.", gt=0, le=1)
+        float,
+        Meta(description="Share of symbols in DUMP that is panic.", gt=0, le=1, extra=ACCOUNT_WIDE),
     ] = 0.6
     panic_min_symbols: Annotated[
-        int, Meta(description="Symbols that share must be of.", ge=1, le=1000)
+        int, Meta(description="Symbols that share must be of.", ge=1, le=1000, extra=ACCOUNT_WIDE)
     ] = 5
     risk_off_fraction: Annotated[
-        float, Meta(description="Part of the panic thresholds that is risk-off.", gt=0, le=1)
+        float,
+        Meta(
+            description="Part of the panic thresholds that is risk-off.",
+            gt=0,
+            le=1,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 0.5
     panic_closes: Annotated[
         bool, Meta(description="Close positions when the market is in panic.")
@@ -134,5 +154,10 @@ class ScorerSettings(RegimeThresholds, frozen=True, kw_only=True, rename="camel"
         float, Meta(description="No signal after a scorer failed, s.", ge=0, le=86_400)
     ] = 60.0
     checkpoint_max_age_s: Annotated[
-        float, Meta(description="Age of a checkpoint that is not used any more, s.", ge=0)
+        float,
+        Meta(
+            description="Age of a checkpoint that is not used any more, s.",
+            ge=0,
+            extra=ACCOUNT_WIDE,
+        ),
     ] = 3600.0
