@@ -68,7 +68,7 @@ class Pipeline:
             decision.version, records=records,
             symbol_limits={symbol: own.risk for symbol, own in decision.symbols.items()},
         )  # fmt: skip
-        self.venue = SimulatedExchange(instruments, execution)
+        self.venue = SimulatedExchange(instruments, execution, symbols=execution_by_symbol)
         self.messages = 0
         self.first_ns = 0
         self._market = VenueFeed(self.venue, exchange_ahead_ns)
