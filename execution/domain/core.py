@@ -176,10 +176,9 @@ class ExecutionCore:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
         for trade in (*state.trades.values(), *state.strays.values()):
+            # A settled trade was managed at its own frame of this instant.
             if trade.is_stray or self._work.settled.get(trade.symbol) != now:
-                self._trades.manage(
-                    trade, now
-                )  # else its own frame of this instant has just done so
+                self._trades.manage(trade, now)
         if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now
             self._trades.forget_ended_before(now - FINISHED_KEPT_NS)
