@@ -1,0 +1,144 @@
+"""Looking only where asked gives what looking at every frame gives, also while a trade is under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from execution.domain.outputs import LogLine
+from market.domain.frames import FRAME_DTYPE, BookState, FrameReason
+from strategy.domain.config import RiskConfig
+from strategy.domain.messages import DcaLevel, Side, StopPlan, TakeProfitLevel
+
+MS = 1_000_000
+WORLD: Any = None
+
+
+@pytest.fixture(autouse=True)
+def _world_for_properties(make_world: Any) -> None:
+    globals()["WORLD"] = make_world
+
+
+def a_world(side: Side, profile: str, is_market: bool) -> Any:
+    """A trade just asked for; the venue's own book and mark stand still from here on."""
+    world = WORLD(limits=RiskConfig(max_heat_pct=50.0, max_notional_usd=1e6))
+    sign, entry = side.sign, 10_000 if side is Side.LONG else 10_001
+    changes: dict[str, Any] = {"side": side, "type": "MARKET" if is_market else "LIMIT"}
+    if profile == "ladder":
+        changes |= {
+            "trailing": None,
+            "stop": StopPlan(price_ticks=entry - sign * 100, distance_bps=100.0),
+            "take_profits": (
+                TakeProfitLevel(price_ticks=entry + sign * 30, qty_lots=100, distance_bps=30.0),
+            ),
+            "dca_levels": (DcaLevel(price_ticks=entry - sign * 5, qty_lots=100),),
+        }
+    world.ask(plan=world.plan(**changes, timeout_ms=2500, time_stop_s=6))
+    return world
+
+
+def frames_of(world: Any, path: list[int], spread: int) -> Any:
+    """Boundary frames of two symbols, 100 ms apart, and a trigger frame where the price jumps."""
+    rows, bid = [], 10_000
+    for step, move in enumerate(path, start=1):
+        bid += move
+        instant = world.now_ns + step * 100 * MS
+        rows += [(symbol, instant, FrameReason.BOUNDARY, bid) for symbol in (0, 1)]
+        if abs(move) >= 5:
+            rows.append((0, instant + 30 * MS, FrameReason.TRIGGER, bid + move))
+    frames = np.zeros(len(rows), FRAME_DTYPE)
+    columns = np.array(rows).T
+    for name, column in zip(("symbol", "ts_ns", "reason", "bid_tick"), columns, strict=True):
+        frames[name] = column
+    frames["ask_tick"], frames["book_state"] = frames["bid_tick"] + spread, BookState.OK
+    frames["mark_price"], frames["funding_rate"] = np.nan, np.nan
+    return frames
+
+
+def instants_of(frames: Any) -> list[tuple[int, int, int]]:
+    """(time, first row, row behind the last) of each instant."""
+    times, first = np.unique(frames["ts_ns"], return_index=True)
+    ends = [*first[1:].tolist(), len(frames)]
+    return list(zip(times.tolist(), first.tolist(), ends, strict=True))
+
+
+def judge(world: Any, frames: Any, now: int) -> None:
+    world.outputs += world.desk.on_quotes(frames)
+    if frames["reason"][0] == FrameReason.BOUNDARY:
+        world.outputs += world.desk._carry_out(world.core.on_timer(now))
+
+
+def look_at_all(world: Any, frames: Any) -> None:
+    for now, first, end in instants_of(frames):
+        world.desk.deliveries.push(world.venue.advance(now))
+        world.outputs += world.desk.deliver(now)
+        judge(world, frames[first:end], now)
+
+
+def look_where_asked(world: Any, frames: Any) -> int:
+    """The venue goes on all the while; returns at how many instants the core was asked to look."""
+    noted, looks = 0, 0
+    needed = world.core.next_attention(frames, 0)
+    for now, first, end in instants_of(frames):
+        world.desk.deliveries.push(world.venue.advance(now))
+        due_ns = world.desk.deliveries.next_at_ns
+        if due_ns is not None and due_ns <= now:
+            world.outputs += world.core.note_quotes(frames[noted:first])
+            world.outputs += world.desk.deliver(now)
+            noted, needed = first, world.core.next_attention(frames, first)
+        if first <= needed < end:
+            world.outputs += world.core.note_quotes(frames[noted:first])
+            judge(world, frames[first:end], now)
+            noted, looks, needed = end, looks + 1, world.core.next_attention(frames, end)
+    world.outputs += world.core.note_quotes(frames[noted:])
+    return looks
+
+
+def written(world: Any) -> list[dict[str, Any]]:
+    return [output.record for output in world.outputs if isinstance(output, LogLine)]
+
+
+def state_of(world: Any) -> dict[str, Any]:
+    """All but the clock, which every input brings along."""
+    return msgspec.msgpack.decode(world.core.state()) | {"now_ns": 0}
+
+
+paths = st.lists(
+    st.one_of(st.just(0), st.integers(-3, 3), st.integers(-12, 12), st.integers(8, 20)),
+    min_size=5,
+    max_size=90,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    path=paths,
+    side=st.sampled_from(list(Side)),
+    profile=st.sampled_from(["scalp", "ladder"]),
+    is_market=st.booleans(),
+    spread=st.integers(1, 3),
+)
+def test_looking_where_asked_decides_what_looking_at_every_frame_decides(
+    path: list[int], side: Side, profile: str, is_market: bool, spread: int
+) -> None:
+    one, other = (a_world(side, profile, is_market) for _ in range(2))
+    frames = frames_of(one, path, spread)
+
+    look_at_all(one, frames)
+    look_where_asked(other, frames)
+
+    assert written(other) == written(one)
+    assert state_of(other) == state_of(one)
+
+
+def test_a_calm_position_is_looked_at_about_once_a_second() -> None:
+    world = a_world(Side.LONG, "ladder", is_market=True)
+    looks = look_where_asked(world, frames_of(world, [0] * 55, 1))
+
+    assert world.core.trades["BTCUSDT"].position_lots == 100
+    assert looks <= 12
