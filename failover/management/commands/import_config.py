@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
-from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from failover.domain.config import BadConfigDocument
 from failover.models import AuditSource
 from failover.services.audit import Actor
+from failover.services.config_files import read_document
 from failover.services.config_store import NotActivated, activate, save_version
 
 REFUSED, NOT_ACTIVATED = 2, 3
@@ -24,7 +25,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="a JSON document; - reads standard input")
+        parser.add_argument(
+            "file",
+            metavar="FILE",
+            help="a JSON document, or a built-in one (default, demo); - reads standard input",
+        )
         parser.add_argument("--activate", action="store_true", help="make it the active version")
         parser.add_argument("--note", default="", help="why; kept with the version")
 
@@ -52,9 +57,9 @@ def _read(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}: name a JSON file") from None
+        return read_document(name, settings.TRADING_PROFILES_DIR)
+    except BadConfigDocument as bad:
+        raise CommandError(f"{name}: {bad.errors[0].reason}") from None
 
 
 def _user() -> str:

@@ -14,6 +14,7 @@ from failover.domain.config_versions import use_stored
 from failover.domain.supervision import ServiceSpec, SupervisionPlan
 from failover.management.base import ProvenCommand
 from failover.services.admin_user import BadPasswordHash, ensure_admin
+from failover.services.config_files import load_named
 from failover.services.config_store import ensure_first_version
 from failover.services.run_lock import AlreadyRunning, PortTaken, require_free_port, sole_run
 from failover.services.supervision import ReadyWatch, supervise
@@ -108,9 +109,15 @@ class Command(ProvenCommand):
         """Before the services start, so that all of them start on the same version."""
         name = settings.ENVIRONMENT.trading_config
         stored = ensure_first_version(name, settings.TRADING_PROFILES_DIR)
+        active = use_stored(stored)
         self._say(f"Trading config: version {stored.number}")
-        if problem := use_stored(stored).problem:
-            self._say(problem)
+        if active.is_invalid:
+            self._say(active.problem)
+        elif load_named(name, settings.TRADING_PROFILES_DIR).version != active.document.version:
+            self._say(
+                f"  TRADING_CONFIG={name} says something else and is read at the first start only; "
+                f"`manage.py import_config {name} --activate` would make it active"
+            )
 
     def _ready(self) -> None:
         environment = settings.ENVIRONMENT

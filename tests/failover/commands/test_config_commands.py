@@ -65,6 +65,12 @@ def test_every_error_of_a_document_is_told_and_nothing_is_written(tmp_path: Path
     assert not ConfigVersion.objects.exists()
 
 
+def test_a_built_in_document_goes_by_its_name() -> None:
+    run("import_config", "demo", "--activate")
+
+    assert json.loads(run("export_config"))["market"] == {"warmupS": 60}
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="No such file"):
         run("import_config", tmp_path / "none.json")
