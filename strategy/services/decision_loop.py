@@ -254,7 +254,10 @@ class DecisionLoop:
     def _on_entry(self, entry: Entry, context: ServiceContext) -> list[StrategyOutput]:
         try:
             if entry.stream == self._streams.frames:
-                outputs = self._on_frames(unpack_frames(entry.payload), context)
+                # A copy that may be written to: the compiled path knows no other kind of array, and
+                # would be compiled a second time, here, for one that may not (bytes).
+                frames = unpack_frames(entry.payload).copy()
+                outputs = self._on_frames(frames, context)
                 now_ns = time.time_ns()
                 self._latency.add(FRAME_TO_DECISION, now_ns - entry.ts_ms * 1_000_000, now_ns)
                 return outputs
