@@ -14,7 +14,11 @@ from failover.domain.days import iso_ms
 from strategy.domain.messages import EventType
 
 _COMMANDS_KEPT = 512
-_OPERATOR_REASONS = ("PANIC", "OPERATOR", "CONFIG_INVALID")  # causes of safe mode an operator may clear
+_OPERATOR_REASONS = (
+    "PANIC",
+    "OPERATOR",
+    "CONFIG_INVALID",
+)  # causes of safe mode an operator may clear
 
 
 class OperatorDesk:
