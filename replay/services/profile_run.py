@@ -10,13 +10,11 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError
 
 from failover.models import ConfigVersion
-from failover.services.config_reader import ACTIVE, load_config
-from failover.services.config_store import active_version
+from failover.services.config_reader import load_config
 from replay.domain.profile_rules import ProfileUpdaterConfig
-from replay.services.config_documents import document_content
+from replay.services.config_documents import configured_name, document_content
 from replay.services.profile_updater import (
     OpenDay,
     Proposal,
@@ -39,14 +37,6 @@ class Update:
 def recent_days(count: int, now: datetime) -> tuple[str, ...]:
     """The last `count` UTC days, `now`'s included, oldest first."""
     return tuple(f"{now - timedelta(days=back):%Y-%m-%d}" for back in reversed(range(count)))
-
-
-def configured_name() -> str:
-    """`active`, or what TRADING_CONFIG names while no version was ever activated."""
-    try:
-        return ACTIVE if active_version() else settings.ENVIRONMENT.trading_config
-    except DatabaseError:
-        return str(settings.ENVIRONMENT.trading_config)
 
 
 def update_profiles(

@@ -26,7 +26,7 @@ from replay.services.calibration import (
     run_calibration,
 )
 from replay.services.calibration_text import calibration_lines
-from replay.services.config_documents import document_content
+from replay.services.config_documents import configured_name, document_content
 from replay.wiring import load_settings
 
 _STOPPED = 130  # as a shell reports a process that Ctrl-C ended
@@ -53,7 +53,8 @@ class Command(BaseCommand):
         parser.add_argument("--step-ms", type=int, help="grid of the samples (500)")
         parser.add_argument("--resamples", type=int, help="of the bootstrap (1000)")
         parser.add_argument("--seed", type=int, help="of the bootstrap (1)")
-        parser.add_argument("--config", help="default, demo, active, v7 or a file (TRADING_CONFIG)")
+        parser.add_argument("--config", help="default, demo, active, v7 or a file (TRADING_CONFIG; "
+                            "with --propose what is active)")  # fmt: skip
         parser.add_argument("--warmup", type=int, help="s of data before a sample counts (config)")
         parser.add_argument("--instruments", type=Path, help="trading rules that override ours")
         parser.add_argument("--out", type=Path, help="new JSON file; FILE-profile.json beside it "
@@ -68,7 +69,7 @@ class Command(BaseCommand):
             raise CommandError("; ".join(f"{p.variable}: {p.reason}" for p in problems))
         if (out := options["out"]) is not None and out.exists():
             raise CommandError(f"{out}: exists; name a new file for the report")
-        name = options["config"] or settings.ENVIRONMENT.trading_config
+        name = options["config"] or _default_config(is_proposing=options["propose"])
         try:
             report = self._calibrate(name, options)
             document = proposed_document(
@@ -130,6 +131,11 @@ class Command(BaseCommand):
         note = "; ".join(f"{each.symbol}: {each.verdict}" for each in report.found)
         version = propose(document, AUTHOR, evidence_of(report), note=note)
         self.stdout.write(f"proposed as config version {version.pk}, {version.status}")
+
+
+def _default_config(*, is_proposing: bool) -> str:
+    """A proposal changes what is in force: made from anything else, it would undo what was activated."""
+    return configured_name() if is_proposing else str(settings.ENVIRONMENT.trading_config)
 
 
 def _settings(options: dict[str, Any]) -> CalibrationSettings:

@@ -14,7 +14,9 @@ from django.core.management import CommandError, call_command
 from execution.domain.synthetic_instruments import synthetic_instruments
 from execution.domain.synthetic_market import synthetic_chunks
 from failover.domain.config import load_document
-from failover.models import ConfigVersion
+from failover.models import AuditSource, ConfigVersion
+from failover.services.audit import Actor
+from failover.services.config_store import activate, save_version
 from market.domain.raw_events import RawEventEncoder
 
 SYMBOL = "SYN01USDT"
@@ -64,14 +66,18 @@ def calibrated(*arguments: object) -> str:
 def test_an_edge_after_cost_becomes_a_proposed_version_that_carries_its_evidence(
     recording: Path, almost_free: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "found.json"
+    """Without --config it is made from what is active."""
+    out, actor = tmp_path / "found.json", Actor(name="test", source=AuditSource.CLI)
+    active = save_version(almost_free.read_bytes(), actor=actor)
+    activate(active.pk, actor=actor)
 
-    text = calibrated(recording, "--config", almost_free, "--propose", "--out", out)
+    text = calibrated(recording, "--propose", "--out", out)
 
     assert f"{SYMBOL}: edge after cost at" in text
-    version = ConfigVersion.objects.get()
+    version = ConfigVersion.objects.get(author="calibrate_edge")
+    assert version.parent == active
     assert f"proposed as config version {version.pk}" in text
-    assert (version.author, version.status) == ("calibrate_edge", "PROPOSED")
+    assert version.status == "PROPOSED"
     document, errors = load_document(version.document.encode())
     assert not errors
     assert document is not None
@@ -98,8 +104,9 @@ def test_an_edge_after_cost_becomes_a_proposed_version_that_carries_its_evidence
     assert profile.version == document.version
 
 
+@pytest.mark.django_db
 def test_without_an_edge_after_cost_nothing_is_proposed(recording: Path, tmp_path: Path) -> None:
-    """The same market at real fees: the score tells the move, but the move does not pay. No database."""
+    """The same market at real fees: the score tells the move, but the move does not pay."""
     out = tmp_path / "none.json"
 
     text = calibrated(recording, "--warmup", 30, "--propose", "--out", out)
