@@ -67,8 +67,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if problems := settings.ENVIRONMENT_PROBLEMS:
             raise CommandError("; ".join(f"{p.variable}: {p.reason}" for p in problems))
-        if (out := options["out"]) is not None and out.exists():
-            raise CommandError(f"{out}: exists; name a new file for the report")
+        if (out := options["out"]) is not None:
+            _require_new(out)
         name = options["config"] or _default_config(is_proposing=options["propose"])
         try:
             report = self._calibrate(name, options)
@@ -79,7 +79,8 @@ class Command(BaseCommand):
             if out is not None:
                 _write(out, report, document)
             if options["propose"]:
-                self._propose(report, document)
+                told = self.stderr if options["json"] else self.stdout
+                told.write(_proposed(report, document))
         except (BadRecording, BadConfigDocument) as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
@@ -124,13 +125,22 @@ class Command(BaseCommand):
         for line in calibration_lines(report):
             self.stdout.write(line)
 
-    def _propose(self, report: CalibrationReport, document: dict[str, Any] | None) -> None:
-        if document is None:
-            self.stdout.write("nothing is proposed: no symbol shows an edge after cost")
-            return
-        note = "; ".join(f"{each.symbol}: {each.verdict}" for each in report.found)
-        version = propose(document, AUTHOR, evidence_of(report), note=note)
-        self.stdout.write(f"proposed as config version {version.pk}, {version.status}")
+
+def _require_new(out: Path) -> None:
+    """Said before the work, not after it."""
+    if out.exists():
+        raise CommandError(f"{out}: exists; name a new file for the report")
+    if not out.parent.is_dir():
+        raise CommandError(f"{out.parent}: no such folder; make it or name another for the report")
+
+
+def _proposed(report: CalibrationReport, document: dict[str, Any] | None) -> str:
+    """Write the proposed version, if there is one; what happened, in one line."""
+    if document is None:
+        return "nothing is proposed: no symbol shows an edge after cost"
+    note = "; ".join(f"{each.symbol}: {each.verdict}" for each in report.found)
+    version = propose(document, AUTHOR, evidence_of(report), note=note)
+    return f"proposed as config version {version.pk}, {version.status}"
 
 
 def _default_config(*, is_proposing: bool) -> str:

@@ -133,6 +133,7 @@ def test_without_an_edge_after_cost_nothing_is_proposed(recording: Path, tmp_pat
         (["{recording}", "--config", "no-such-profile"], "no-such-profile"),
         (["{recording}", "--warmup", "0"], "--warmup"),
         (["{recording}", "--out", "{recording}"], "exists; name a new file"),
+        (["{recording}", "--out", "{recording}/no/report.json"], "no such folder"),
     ],
 )
 def test_bad_input_is_refused_in_one_line_that_names_it(
