@@ -15,7 +15,6 @@ from market.domain.frames import Frames
 from market.domain.instruments import Instrument
 from strategy.domain import numeric_layout as at
 from strategy.domain.account import AccountTracker
-from strategy.domain.attention import Mode, Watch
 from strategy.domain.config import DecisionConfig
 from strategy.domain.evaluations import Evaluations, FrameView
 from strategy.domain.messages import (
@@ -42,22 +41,24 @@ from strategy.domain.regime import (
 )
 from strategy.domain.risk import account_stops, assess
 from strategy.domain.scorer import SCORERS, ScorerRegistry, ScorerWatch
-from strategy.domain.signals import Bench, close_on_opposite, follow_score, hint
+from strategy.domain.signals import (
+    Bench,
+    close_on_opposite,
+    follow_score,
+    hint,
+    panic_closes,
+)
 from strategy.domain.state_machine import Trigger
 from strategy.domain.telling import score_update, signals_of
 from strategy.domain.tracks import SymbolTrack, parse_stream_id
 from strategy.domain.transitions import Transitions
+from strategy.domain.waiting import SIGNALLING, Waiting
 
 GLOBAL_SYMBOL = "GLOBAL"  # symbol of state events that are of the whole market
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _NS_PER_DAY = 86_400 * _NS_PER_S
-_SIGNALLING = {
-    SymbolState.FLAT: Mode.FLAT,
-    SymbolState.WATCH: Mode.WATCH,
-    SymbolState.ARM: Mode.ARM,
-}
 _NOWHERE = (SymbolState.FLAT, SymbolState.FLAT)
 _TIMEOUTS = {
     SymbolState.COOLDOWN: (Trigger.COOLDOWN_OVER, "cooldown is over"),
@@ -105,7 +106,8 @@ class StrategyCore:
         self._by_market = GlobalStatus()  # safe mode not included
         self.dropped_frames = 0
         self.scorer_failures: Counter[str] = Counter()
-        self._place(symbols)
+        self._waiting = self._place(symbols)
+        self._wait()
 
     # -- frames ---------------------------------------------------------------------------------
 
@@ -128,21 +130,20 @@ class StrategyCore:
 
     def next_attention(self, evaluations: Evaluations, start: int) -> int:
         """First row from `start` on that could change anything; the number of rows when there is none."""
-        return self._watch.first(evaluations, start, telemetry=self._telemetry)
+        return self._waiting.first(evaluations, start)
 
     def decide(self, evaluations: Evaluations, row: int) -> list[StrategyOutput]:
         """Judge one row; a row that `next_attention` would pass over gives nothing."""
         if not evaluations.out_i[row, at.ACCEPTED]:
             return []
         view = evaluations.view(row)
-        track = self._table[view.symbol]
+        track = self._waiting.table[view.symbol]
         track.refusals = ()
-        if self._watch.matters(evaluations, row):
+        if self._waiting.matters(evaluations, row):
             self._decide(evaluations, row, view, track)
         if self._telemetry:
             self._tell(evaluations, row, view, track)
-        self._watch_symbol(track)
-        self._watch_clock()
+        self._wait(track)
         return self._transitions.take_outputs()
 
     # -- what else comes in ------------------------------------------------------------------------
@@ -154,12 +155,12 @@ class StrategyCore:
             self._news.on_snapshot(message, self._now_ns, self._by_symbol)
             if message.quality != self._bench.quality:
                 self._bench.quality = message.quality
-                self._price()
+                self._waiting.price()
         else:
             self._news.on_event(message, self._now_ns, self._by_symbol)
         self._follow_market(self._now_ns)
         self._watch_risk(self._now_ns)
-        self._watch_all()
+        self._wait()
         return self._transitions.take_outputs()
 
     def on_execution_gap(self) -> None:
@@ -178,9 +179,9 @@ class StrategyCore:
         self._news.configure(config.strategy)
         for track in self._by_symbol.values():
             track.scorer_failure = ""
-        self._price()
+        self._waiting.price()
         self._watch_risk(self._now_ns)
-        self._watch_all()
+        self._wait()
         return self._transitions.take_outputs()
 
     def on_instruments(self, instruments: Sequence[Instrument]) -> None:
@@ -190,7 +191,8 @@ class StrategyCore:
             track.instrument = instrument
         symbols = tuple(instrument.symbol for instrument in instruments)
         self._numeric.remap(symbols)
-        self._place(symbols)
+        self._waiting = self._place(symbols)
+        self._wait()
 
     def note_request_written(self, request_id: str, stream_id: str) -> None:
         """Tell where on the bus a request went, so that a snapshot can say whether it was read."""
@@ -215,7 +217,7 @@ class StrategyCore:
         digest, when = checkpoint_digest(data), datetime.fromtimestamp(made_ns / 1e9, UTC)
         reason = f"restored state {digest} of {when:%Y-%m-%d %H:%M:%S} UTC"
         codes, market = self._numeric.regimes()
-        for track, code in zip(self._table, codes, strict=True):
+        for track, code in zip(self._waiting.table, codes, strict=True):
             track.regime = RegimeStatus(REGIMES[code], "as it stood at the checkpoint")
         self._by_market = GlobalStatus(GLOBAL_REGIMES[market], "as it stood at the checkpoint")
         self._transitions.tell(
@@ -223,7 +225,7 @@ class StrategyCore:
             {"digest": digest, "stateTsNs": made_ns},
         )  # fmt: skip
         self._follow_market(made_ns)
-        self._watch_all()
+        self._wait()
         return True
 
     # -- what can be looked at --------------------------------------------------------------------
@@ -284,9 +286,9 @@ class StrategyCore:
 
     def _follow_frame(self, view: FrameView, track: SymbolTrack) -> None:
         config = self._bench.config.strategy_for(track.symbol)
-        if track.state in _SIGNALLING:
+        if track.state in SIGNALLING:
             follow_score(self._bench, track, view)
-        elif self._panic_closes(track):
+        elif panic_closes(self._bench, track):
             reason = f"{self._bench.market.regime}: {self._bench.market.reason}"
             self._transitions.fire(track, Trigger.MARKET_PANIC, view.ts_ns, reason)
         elif track.pending is not None:
@@ -309,11 +311,11 @@ class StrategyCore:
             d for track in self._by_symbol.values() if (d := track.deadline_ns()) is not None
         ]
         self._transitions.next_deadline_ns = min(pending, default=None)
-        self._watch_symbols()
+        self._waiting.refresh_all()
 
     def _catch_up(self, track: SymbolTrack, evaluations: Evaluations, row: int) -> None:
         """The symbol's last frame up to `row`: what it asks for now is named after that one."""
-        place = self._places.get(track.symbol)
+        place = self._waiting.places.get(track.symbol)
         if place is not None:
             held = evaluations.last_numbers(place, row + 1) or self._passed[place]
             track.frame_seq, track.market_generation = held
@@ -370,20 +372,14 @@ class StrategyCore:
             {**figures, **now.figures},
         )  # fmt: skip
         if now.regime is GlobalRegime.GLOBAL_NORMAL or self._account.safe_mode_reasons:
-            self._watch_symbols()
+            self._waiting.refresh_all()
             return
         reason = f"{now.regime}: {now.reason}"
         for track in self._by_symbol.values():
-            closes = self._panic_closes(track)
+            closes = panic_closes(self._bench, track)
             trigger = Trigger.MARKET_PANIC if closes else Trigger.RISK_BLOCKED
             self._transitions.fire(track, trigger, ts_ns, reason)
-        self._watch_symbols()
-
-    def _panic_closes(self, track: SymbolTrack) -> bool:
-        """The market is in panic and this symbol's position is to be closed then."""
-        is_panic = self._bench.market.regime is GlobalRegime.GLOBAL_PANIC
-        is_held = track.state is SymbolState.IN_POSITION
-        return is_panic and is_held and self._bench.config.strategy_for(track.symbol).panic_closes
+        self._waiting.refresh_all()
 
     def _watch_risk(self, ts_ns: int) -> None:
         """Act on what the account forbids: after each word of execution, and when a limit ends by time."""
@@ -406,7 +402,7 @@ class StrategyCore:
     def _fire_all(self, trigger: Trigger, ts_ns: int, reason: str) -> None:
         for track in self._by_symbol.values():
             self._transitions.fire(track, trigger, ts_ns, reason)
-        self._watch_symbols()
+        self._waiting.refresh_all()
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -428,68 +424,15 @@ class StrategyCore:
 
     # -- what is waited for -----------------------------------------------------------------------
 
-    def _place(self, symbols: tuple[str, ...]) -> None:
+    def _place(self, symbols: tuple[str, ...]) -> Waiting:
         """Number the symbols anew."""
-        self._table = [self._by_symbol[symbol] for symbol in symbols]
-        self._places = {symbol: place for place, symbol in enumerate(symbols)}
-        self._watch = Watch(len(symbols))
         self._passed = self._numeric.frame_numbers()
-        self._price()
-        self._watch_all()
+        return Waiting(self._bench, symbols, telemetry=self._telemetry)
 
-    def _price(self) -> None:
-        """What a round trip costs, and the thresholds that go with it."""
-        for place, track in enumerate(self._table):
-            config = self._bench.config.strategy_for(track.symbol)
-            track.cost = self._bench.cost(track.symbol)
-            self._watch.set_gate(
-                place,
-                track.cost,
-                multiple=config.fee_multiple,
-                watch_score=config.watch_score,
-                entry_score=config.entry_score,
-                slack=config.score_hysteresis,
-                arm_frames=config.arm_frames,
-            )
-
-    def _watch_all(self) -> None:
-        self._watch_symbols()
-        self._watch_clock()
-
-    def _watch_symbols(self) -> None:
-        for track in self._table:
-            self._watch_symbol(track)
-
-    def _watch_clock(self) -> None:
-        dues = (self._transitions.next_deadline_ns, self._risk_due_ns)
-        self._watch.set_clock(
-            due_ns=min((due for due in dues if due is not None), default=None),
-            risk_second=self._told_second,
-            is_first=self._news.started_ts_ns is None,
-        )
-
-    def _watch_symbol(self, track: SymbolTrack) -> None:
-        place = self._places.get(track.symbol)
-        if place is None:
-            return
-        config, pending, side = self._bench.config.strategy_for(track.symbol), track.pending, None
-        if track.state in _SIGNALLING:
-            mode, side = _SIGNALLING[track.state], track.signal_side
-        elif self._panic_closes(track):
-            mode = Mode.ALWAYS
-        elif pending is not None:
-            mode, side = Mode.PENDING, pending.side
-            self._watch.set_hint(
-                place,
-                due_ns=track.hint_ts_ns + config.reprice_hint_ms * _NS_PER_MS,
-                holds=track.hint_holds,
-                may_hold=not self._account.safe_mode_reasons,
-            )
-        elif track.state is SymbolState.IN_POSITION and config.close_on_opposite and track.side:
-            mode, side = Mode.OPPOSITE, track.side
+    def _wait(self, track: SymbolTrack | None = None) -> None:
+        """What one symbol, or every one, waits for from now on."""
+        if track is None:
+            self._waiting.refresh_all()
         else:
-            mode = Mode.QUIET
-        self._watch.set_mode(place, mode, side)
-        if self._telemetry:
-            due_ns = track.score_ts_ns + config.score_update_ms * _NS_PER_MS
-            self._watch.set_score(place, due_ns=due_ns, signals=track.signals)
+            self._waiting.refresh(track)
+        self._waiting.set_clock(due_ns=self._risk_due_ns, told_second=self._told_second)

@@ -32,8 +32,13 @@ def frame_word(name: str) -> int:
 
 
 def frame_words(frames: Frames) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The same memory as whole numbers and as floats, shape (n, WORDS_PER_FRAME)."""
+    """The same memory as whole numbers and as floats, shape (n, WORDS_PER_FRAME).
+
+    Frames fresh from the bus are read-only bytes and are copied: compiled code would be compiled a second
+    time for an array that may not be written to.
+    """
     rows = np.ascontiguousarray(frames).reshape(-1)
+    rows = rows if rows.flags.writeable else rows.copy()
     shape = (len(rows), WORDS_PER_FRAME)
     return rows.view(np.int64).reshape(shape), rows.view(np.float64).reshape(shape)
 

@@ -80,6 +80,13 @@ def market_stops(bench: Bench, symbol: str) -> list[str]:
     return reasons
 
 
+def panic_closes(bench: Bench, track: SymbolTrack) -> bool:
+    """The market is in panic and this symbol's position is to be closed then."""
+    is_panic = bench.market.regime is GlobalRegime.GLOBAL_PANIC
+    is_held = track.state is SymbolState.IN_POSITION
+    return is_panic and is_held and bench.config.strategy_for(track.symbol).panic_closes
+
+
 def stops(bench: Bench, track: SymbolTrack, ts_ns: int) -> list[str]:
     """Why no entry of any kind may leave for this symbol now."""
     if not bench.news.adopted:

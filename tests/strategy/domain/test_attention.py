@@ -166,7 +166,7 @@ class _LookAtAll(StrategyCore):
         return start + int(accepted[0]) if len(accepted) else len(evaluations)
 
     def decide(self, evaluations: Evaluations, row: int) -> list[StrategyOutput]:
-        self._watch.matters = lambda *_: True  # type: ignore[method-assign]
+        self._waiting.matters = lambda *_: True  # type: ignore[method-assign]
         return super().decide(evaluations, row)
 
 
