@@ -22,6 +22,8 @@ from execution.domain.venue import (
     CancelOrder,
     OrderUpdated,
     PlaceOrder,
+    SetLeverage,
+    SetTradingStop,
     VenueCommand,
     VenueOrderStatus,
 )
@@ -32,7 +34,7 @@ from strategy.domain.messages import OrderRequest, RepriceHint
 Journal = Callable[[list[ExecutionOutput]], bool]
 Sent = Callable[[list[LogLine]], None]
 UNWRITABLE = "ORDER_LOG_UNWRITABLE"
-COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
+COMMANDS = (PlaceOrder, AmendOrder, CancelOrder, SetTradingStop, SetLeverage)
 
 
 def _no_journal(outputs: list[ExecutionOutput]) -> bool:

@@ -1,7 +1,8 @@
 """SIM mode without its wires: the desk, what makes it durable, and where its news goes.
 
 Synchronous on purpose: one input at a time, journalled before it has an effect. Live time is the wall
-clock; market messages carry exchange time. The venue's clock follows the messages, and the wall clock
+clock; market messages carry exchange time, taken back to our clock where the exchange's runs ahead of
+it. The venue's clock follows the messages, and the wall clock
 only moves it once the feed has been silent for `FEED_QUIET_NS` (its last messages are then surely here).
 Silent for `FEED_DEAD_NS` the feed is dead: nobody may trade on its last picture, commands wait for it.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from execution.domain.core import ExecutionCore
 from execution.domain.desk import COMMANDS, SimulatedDesk
+from execution.domain.exchange_clock import ExchangeClock
 from execution.domain.latency import REASON as LATENCY_REASON
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow, is_sent_line
@@ -75,6 +77,7 @@ class SimulatedAccount:
     sinks: Sinks
     positions: dict[str, Position] = field(default_factory=dict)
     desk: SimulatedDesk = field(init=False)
+    clock: ExchangeClock = field(default_factory=ExchangeClock)
     _number: int = 0
     _now_ns: int = 0
     _last_market_ns: int = 0
@@ -154,6 +157,7 @@ class SimulatedAccount:
         """Show the venue the market; after a restart, first only to its books up to where it was."""
         self._arrived(entry, now_ns)
         self._last_market_ns = now_ns
+        chunk = self.clock.shifted(chunk)
         if self._observe_until and _not_after(entry.entry_id, self._observe_until):
             self.venue.observe(chunk)
             return
