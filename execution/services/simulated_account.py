@@ -193,7 +193,8 @@ class SimulatedAccount:
         self._publish_steps(self.desk.on_config(execution_settings_of(config.document)))
 
     def refuse_entries(self, reason: str, text: str, now_ns: int) -> None:
-        """Safe mode for `reason`, until an operator (or the end of its cause) ends it."""
+        """Safe mode for `reason`, until an operator (or the end of its cause) ends it, over restarts."""
+        self._checkpointed = -1  # idle or not: the next checkpoint holds it
         self._publish_steps(self.core.set_safe_mode(reason, text, now_ns))
 
     def say_latency(self, text: str, now_ns: int) -> None:

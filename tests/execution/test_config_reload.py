@@ -147,3 +147,19 @@ async def test_a_start_on_a_version_that_cannot_be_used_refuses_entries(
         await until(lambda: execution.safe_mode == ["CONFIG_INVALID"])
 
     assert "aFieldOfOld" in execution.details["configProblem"]
+
+
+async def test_a_restart_on_a_sound_version_does_not_end_what_an_operator_must_end(
+    here: Any, redis_client: Redis, an_instrument: Callable[[str], Instrument]
+) -> None:
+    await activated({})
+    broken = StoredVersion(sequence=2, number=2, document="{", digest="other")
+    async with running(redis_client, here, an_instrument("BTCUSDT")) as execution:
+        await asyncio.to_thread(publish_activation, here.REDIS_URL, PREFIX, broken)
+        await until(lambda: execution.safe_mode == ["CONFIG_INVALID"])
+
+    async with running(redis_client, here, an_instrument("BTCUSDT")) as execution:
+        await until(lambda: execution.safe_mode is not None)
+
+    assert execution.safe_mode == ["CONFIG_INVALID"]
+    assert execution.details["configProblem"] == ""
