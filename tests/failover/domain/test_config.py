@@ -38,7 +38,7 @@ class Second(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_f
 def registry() -> SectionRegistry:
     made = SectionRegistry()
     made.register("second", Second)
-    made.register("first", First)
+    made.register("first", First, per_symbol=True)
     return made
 
 
@@ -168,14 +168,21 @@ def test_what_is_no_document_is_refused(text: bytes) -> None:
     assert errors
 
 
-KEYS = st.sampled_from(["first", "second", "inner", "depthLevels", "steps", "maybe"]) | st.text()
+NAMES = ["first", "second", "inner", "depthLevels", "steps", "maybe", "symbols", "BTCUSDT"]
+KEYS = st.sampled_from(NAMES) | st.text()
 TREES = st.recursive(
     st.none() | st.integers() | st.text(),
     lambda each: st.lists(each) | st.dictionaries(KEYS, each),
+    max_leaves=12,
 )
 
 
-@given(st.binary(max_size=200) | TREES.map(msgspec.json.encode))
+OVERRIDES = st.dictionaries(KEYS, st.dictionaries(KEYS, TREES, max_size=3), max_size=3).map(
+    lambda symbols: {"second": {"mustSay": 1}, "symbols": symbols}
+)
+
+
+@given(st.binary(max_size=200) | (TREES | OVERRIDES).map(msgspec.json.encode))
 def test_no_document_raises(document: bytes) -> None:
     """Either a document or errors, whatever comes in."""
     loaded, errors = load_document(document, registry())
