@@ -100,14 +100,14 @@ class SimBooks:
 
     def takeable(self, symbol: int, side: int, limit_tick: int) -> list[tuple[int, int]]:
         """(tick, lots left to take) of a side from the best to `limit_tick`, best first."""
-        rows = []
-        for i in range(int(self.counts[symbol, side]) - 1, -1, -1):
-            tick, lots, taken = (int(v) for v in self.level[symbol, side, :, i])
-            if (tick < limit_tick) if side == BID else (tick > limit_tick):
-                break
-            if lots > taken:
-                rows.append((tick, lots - taken))
-        return rows
+        ticks, lots, taken = self.level[symbol, side, :, : self.counts[symbol, side]]
+        if side == BID:
+            first = int(np.searchsorted(ticks, limit_tick))
+        else:
+            first = int(np.searchsorted(-ticks, -limit_tick))
+        left = lots[first:] - taken[first:]
+        rows = zip(ticks[first:][::-1].tolist(), left[::-1].tolist(), strict=True)
+        return [(tick, lots_left) for tick, lots_left in rows if lots_left > 0]
 
     def take(self, symbol: int, side: int, tick: int, lots: int) -> None:
         """Remember that `lots` of a displayed level are ours now."""
