@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,19 @@ def test_a_backtest_report_is_listed_and_served_as_it_was_written(
     folder = tmp_path / "backtests" / "btc-week"
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<!doctype html><title>BTC week</title>")
+    report = {
+        "run": {
+            "runId": "r", "createdAt": "2026-01-01T00:00:00Z", "profile": "demo", "configVersion": "c",
+        },
+        "verdict": {"canJudge": True, "headline": "no edge after cost"},
+        "result": {"trades": 12, "netPnl": -3.5},
+        "statistics": {"trials": 2},
+    }  # fmt: skip
+    (folder / "report.json").write_text(json.dumps(report))
 
-    assert b"/backtests/btc-week/" in reader_client.get("/backtests/").content
+    page = reader_client.get("/backtests/").content.decode()
+    assert "/backtests/btc-week/" in page
+    assert "no edge after cost" in page
     answer = reader_client.get("/backtests/btc-week/")
 
     assert b"BTC week" in answer.content
