@@ -72,6 +72,7 @@ class PartResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     symbols: list[str]
     from_ns: int
     to_ns: int
+    warmup_s: float  # of its config: nothing is traded before
     digest: str
     deposit_usdt: Decimal
     trades: list[TradeResult]

@@ -99,6 +99,7 @@ def _result(parts: Sequence[PartResult], trades: Sequence[TradeResult], capital:
         "turnover": tables.ratio(traded, capital),
         "turnoverPerDay": tables.ratio(traded, capital * days),
         "coveredSeconds": round(days * 86_400, 3),
+        "neverWarm": sum(part.span_ns < part.warmup_s * 1e9 for part in parts),
         "fills": sum(part.fills for part in parts),
         "makerFills": sum(part.maker_fills for part in parts),
         "unexplainedTrades": sum(part.unexplained_trades for part in parts),
@@ -114,7 +115,7 @@ def _drawdown(parts: Sequence[PartResult], capital: float) -> Row:
         line = profit_line(parts)
         falls = falls_below_peak(line).value
         at = int(falls.argmin())
-        deepest, at_ns = -float(falls[at]), int(line.ts_ns[at])
+        deepest, at_ns = abs(float(falls[at])), int(line.ts_ns[at])
         peak = capital + float(line.value[at]) + deepest
     return {
         "usdt": deepest,
@@ -184,6 +185,11 @@ def verdict(
 ) -> Row:
     """One sentence a trader can act on, and what weakens it."""
     doubts = [f"{len(failures)} recording(s) could not be read"] if failures else []
+    if result["neverWarm"]:
+        doubts.append(
+            f"{result['neverWarm']} recording(s) are shorter than the warm-up of the config: "
+            "nothing could be traded there"
+        )
     if result["openPositions"]:
         doubts.append(
             f"{result['openPositions']} position(s) were open when the data ended; they are not in the trades"

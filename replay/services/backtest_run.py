@@ -82,6 +82,7 @@ def _part(
         symbols=list(done.report["symbols"]),
         from_ns=watch.first_ns,
         to_ns=watch.last_ns,
+        warmup_s=job.decision.market.warmup_s,
         digest=done.digest,
         deposit_usdt=watch.deposit_usdt,
         trades=watch.trades,

@@ -56,6 +56,7 @@ def a_part(trades: Sequence[TradeResult], **changes: Any) -> PartResult:
         "symbols": ["ETHUSDT"],
         "from_ns": START,
         "to_ns": end_ns,
+        "warmup_s": 600.0,
         "digest": "ab" * 16,
         "deposit_usdt": DEPOSIT,
         "trades": list(trades),

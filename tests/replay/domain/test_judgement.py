@@ -117,6 +117,14 @@ def test_doubts_name_what_weakens_the_result() -> None:
     assert [row["variant"] for row in found["sensitivity"]] == ["base", "fees x2"]
 
 
+def test_a_recording_that_ends_before_the_warm_up_is_named() -> None:
+    """Else "no trade" would look like the strategy's choice."""
+    short = a_part([], to_ns=START + 599 * SECOND)
+
+    assert "shorter than the warm-up" in judged(short)["verdict"]["doubts"][0]
+    assert judged(a_part([]))["verdict"]["doubts"] == []
+
+
 def test_capital_is_what_was_needed_at_one_time() -> None:
     """Two accounts side by side need two deposits; one after the other, the first is free again."""
     first = a_part([], from_ns=START, to_ns=START + 10 * SECOND)
