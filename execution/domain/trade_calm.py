@@ -40,7 +40,8 @@ def first_for_trade(
     entry = trade.order_of(ENTRY, orders)
     if _needs_every_frame(trade, entry):
         return 0
-    instants_ns, levels = _instants_ns(trade, entry), []
+    instants_ns = _instants_ns(trade, entry)
+    levels: list[float] = []
     if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
         levels.append(entry.price_ticks * trade.plan.side.sign + 1)
     if trade.position_lots > 0 and trade.plan.trailing is not None:

@@ -35,7 +35,8 @@ from replay.domain.dialogue import Dialogue, PipelineObserver
 from replay.domain.frame_places import frame_places, pieces_of
 from replay.domain.venue_feed import NEVER_NS, VenueFeed
 from strategy.domain.config import DecisionConfig
-from strategy.domain.core import Evaluations, StrategyCore
+from strategy.domain.core import StrategyCore
+from strategy.domain.evaluations import Evaluations
 
 __all__ = ["RUN_MODE", "Pipeline", "PipelineObserver"]
 

@@ -17,15 +17,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from market.domain.events import EventChunk
 from replay.domain.digest import RunDigest
 from replay.domain.figures import DigestObserver, RunFigures
 from replay.domain.pipeline import Pipeline
+from strategy.domain.config import DecisionConfig
 from tests.bench.hftbacktest_venv import ROOT, Peer, PeerMissing, running_peer
 from tests.bench.nautilus_venv import running_nautilus
-from tests.bench.replay_load import DECISION, EXECUTION
+from tests.bench.replay_load import CALM, DECISION, EXECUTION
 from tests.bench.result import Result, measured
 from tests.bench.stream import bench_instrument, bench_stream
 from tests.replay.domain.frame_by_frame import FrameByFrame
@@ -50,11 +52,13 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 class Replay:
     """One run over the stream, ready to be timed."""
 
-    def __init__(self, driver: Callable[..., Any] = Pipeline) -> None:
+    def __init__(
+        self, driver: Callable[..., Any] = Pipeline, decision: DecisionConfig = DECISION
+    ) -> None:
         self.figures, self._digest = RunFigures(), RunDigest()
         self.observer = DigestObserver(self._digest)
         self.pipeline = driver(
-            [bench_instrument()], DECISION, EXECUTION, (self.observer, self.figures)
+            [bench_instrument()], decision, EXECUTION, (self.observer, self.figures)
         )
 
     def timed(self, stream: EventChunk) -> float:
@@ -104,7 +108,22 @@ def run() -> list[Result]:
         measured("replay, whole pipeline", ours, "messages/s", peer=name, peer_values=rates, note=note)
         for name, rates in theirs.items()
     ] or [measured("replay, whole pipeline", ours, "messages/s", note=note)]  # fmt: skip
-    return [*results, *_shares(stream), *_day()]
+    return [*results, _calm(stream, theirs), *_shares(stream), *_day()]
+
+
+def _calm(stream: EventChunk, theirs: dict[str, list[float]]) -> Result:
+    """Without a signal: what remains is what each message and frame costs, trades or not."""
+    rates = []
+    for _ in range(RUNS):
+        replay = Replay(unrecorded, CALM)
+        rates.append(MESSAGES / replay.timed(stream))
+    if replay.figures.counts["orders"]:
+        raise AssertionError("the calm run traded")
+    slowest = min(theirs, key=lambda name: median(theirs[name]), default=None)
+    return measured(
+        "replay, no signal", rates, "messages/s",
+        peer=slowest, peer_values=theirs.get(slowest or "", ()), note="the peers do trade",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

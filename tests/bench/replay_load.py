@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import msgspec
+
 from execution.domain.config import ExecutionConfig
 from execution.domain.quality_config import QualityConfig
 from market.domain.config import MarketConfig
@@ -42,6 +44,10 @@ DECISION = DecisionConfig(
     ),
     version="bench",
 )
+CALM = msgspec.structs.replace(
+    DECISION,
+    strategy=msgspec.structs.replace(DECISION.strategy, entry_score=100.0, watch_score=100.0),
+)  # the same without a signal ever: what looking costs
 EXECUTION = ExecutionConfig(quality=QualityConfig(quality_block=0.0))
 
 CHUNK_MESSAGES = 65_536
