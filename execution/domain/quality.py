@@ -65,8 +65,8 @@ class FollowedOrder(msgspec.Struct, kw_only=True):
     outcome: str = ""
     last_error: str = ""
     waiting: int = 0  # markouts
-    markout_lots: dict[int, int] = {}
-    markout_sums: dict[int, float] = {}  # bps times lots
+    markout_weights: dict[int, int] = {}
+    markout_sums: dict[int, float] = {}  # bps times weight; a weight is lots as they were then
 
     @property
     def average_ticks(self) -> float | None:
@@ -82,7 +82,7 @@ class FollowedOrder(msgspec.Struct, kw_only=True):
     def markouts_bps(self) -> dict[int, float]:
         return {
             horizon_s: self.markout_sums[horizon_s] / lots
-            for horizon_s, lots in self.markout_lots.items()
+            for horizon_s, lots in self.markout_weights.items()
         }
 
     @property
@@ -283,7 +283,7 @@ class QualityTracker:
         price = markout.tick_lots / markout.lots
         bps = (quote.mid_ticks - price) * followed.side_sign / price * 1e4
         horizon_s = markout.horizon_s
-        lots, total = followed.markout_lots, followed.markout_sums
+        lots, total = followed.markout_weights, followed.markout_sums
         lots[horizon_s] = lots.get(horizon_s, 0) + markout.lots
         total[horizon_s] = total.get(horizon_s, 0.0) + bps * markout.lots
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from execution.domain.quality_figures import (
     penalties,
     score,
 )
+from execution.domain.units import UnitChange, in_new_units
 from market.domain.frames import FRAME_DTYPE, BookState
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import Side
@@ -489,3 +491,18 @@ def test_other_thresholds_judge_what_is_known_at_once(world: Any) -> None:
     view = world.core.snapshot(world.now_ns).quality[BTC]
     assert (view.blocked, view.score) == (True, 0.0)
     assert view.reason.endswith("0 % of entries filled")
+
+
+def test_a_change_of_units_leaves_what_was_measured_as_it_is(world: Any) -> None:
+    """The venue may make ticks and lots finer while a fill still waits for its later markouts."""
+    world.open_long()
+    later(world, 1, 10_010)
+    known = world.core._work.state.quality
+    (before,) = [order for order in known.orders.values() if order.leg == "ENTRY"]
+
+    changes = {BTC: UnitChange(Fraction(10), Fraction(2))}
+    (after,) = [o for o in in_new_units(known, changes).orders.values() if o.leg == "ENTRY"]
+
+    assert after.markouts_bps == before.markouts_bps
+    assert after.figures() == before.figures()
+    assert (after.filled_lots, after.touch_ticks) == (200, before.touch_ticks * 10)
