@@ -15,7 +15,7 @@ import numpy as np
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, VenueUpdate
+from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, SetLeverage, VenueUpdate
 from market.domain.events import EventChunk
 from market.domain.frames import FrameReason, Frames
 from market.domain.instruments import Instrument
@@ -127,7 +127,7 @@ class FrameByFrame:
         for observer in self.observers:
             observer.on_execution(outputs, now_ns)
         for output in outputs:
-            if isinstance(output, PlaceOrder | AmendOrder | CancelOrder):
+            if isinstance(output, SetLeverage | PlaceOrder | AmendOrder | CancelOrder):
                 self.venue.submit(output)
         return [o for o in outputs if isinstance(o, ExecutionEvent | ExecutionSnapshot)]
 
