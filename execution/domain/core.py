@@ -122,6 +122,8 @@ class ExecutionCore:
                 self._trades.on_fill(order, update, now)
             else:
                 self._trades.on_foreign_fill(update, now)
+        elif isinstance(update, CommandRefused) and update.command == "LEVERAGE":
+            self._trades.on_leverage_refused(update, now)
         elif order is None:
             self._work.note_error(f"update of unknown order {update.client_order_id}", now)
         elif isinstance(update, OrderUpdated):

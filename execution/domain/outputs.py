@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder
+from execution.domain.venue import AmendOrder, CancelOrder, PlaceOrder, SetLeverage
 from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
 
 
@@ -28,5 +28,12 @@ class RecordRow(msgspec.Struct, frozen=True, tag_field="kind", tag=True):
 
 
 ExecutionOutput = (
-    LogLine | PlaceOrder | AmendOrder | CancelOrder | ExecutionEvent | ExecutionSnapshot | RecordRow
+    LogLine
+    | SetLeverage
+    | PlaceOrder
+    | AmendOrder
+    | CancelOrder
+    | ExecutionEvent
+    | ExecutionSnapshot
+    | RecordRow
 )

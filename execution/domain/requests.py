@@ -87,6 +87,7 @@ class RequestDesk:
         )
         self._work.state.trades[request.symbol] = trade
         self._work.state.book.on_entry(now)
+        self._trades.use_leverage(trade, now)
         self._work.quality.on_entry(request.symbol, plan.plan_id, now)
         self._trades.do(trade, entry_order(trade, plan.entry.price_ticks), now)
         if result.warnings:

@@ -20,6 +20,7 @@ from execution.domain.trade import (
     Amend,
     ManagedTrade,
     Place,
+    TradePhase,
     exit_reason,
     tp_leg,
 )
@@ -38,6 +39,7 @@ from execution.domain.venue import (
     FundingPaid,
     OrderFilled,
     OrderUpdated,
+    SetLeverage,
     VenueCode,
     VenueCommand,
 )
@@ -152,6 +154,33 @@ class TradeRunner:
             self.manage(trade, now)
         else:
             self._work.alert(fill.symbol, f"{fill.qty_lots} lots liquidated that are not held", now)
+
+    def use_leverage(self, trade: ManagedTrade, now: int) -> None:
+        """Tell the venue the leverage of the plan, if it is another than it was told last."""
+        state, symbol, leverage = self._work.state, trade.symbol, trade.plan.leverage
+        if state.leverage.get(symbol) == leverage:
+            return
+        state.leverage[symbol] = leverage
+        prefix = self._work.config.client_order_id_prefix
+        command = SetLeverage(
+            client_order_id=client_order_id(prefix, trade.request_id, "LEVERAGE", 1),
+            symbol=symbol,
+            decision_ts_ns=now,
+            leverage=leverage,
+        )
+        self._work.log_event("SET_LEVERAGE", now, symbol=symbol, leverage=leverage)
+        self._work.commands.append(command)
+
+    def on_leverage_refused(self, update: CommandRefused, now: int) -> None:
+        """The plan was judged at another leverage than the venue gives: its entry is taken back."""
+        if update.code == VenueCode.LEVERAGE_UNCHANGED:
+            return
+        self._work.state.leverage.pop(update.symbol, None)
+        trade = self._work.state.trades.get(update.symbol)
+        self._work.alert(update.symbol, f"leverage refused: {update.reason}", now, trade)
+        if trade is not None and trade.phase is TradePhase.ENTERING:
+            trade.signal_holds, trade.plan_end_reason = False, "LEVERAGE_REFUSED"
+            self.manage(trade, now)
 
     def on_funding(self, paid: FundingPaid, now: int) -> None:
         """Funding of a position: part of its trade's result."""

@@ -43,6 +43,7 @@ class CoreState(msgspec.Struct, kw_only=True):
     trades: dict[str, ManagedTrade] = {}
     finished: dict[str, tuple[int, ManagedTrade]] = {}  # plan id -> (end, trade)
     strays: dict[str, ManagedTrade] = {}  # plan id -> trade that is undone beside the symbol's own
+    leverage: dict[str, float] = {}  # symbol -> what the venue was told
     seen_exec_ids: list[str] = []  # of funding and of fills of unknown orders
     request_ids: list[str] = []
     command_ids: list[str] = []
@@ -206,11 +207,10 @@ class Workspace:
         self.lines.append(self.line(kind, order, now, **extra))
 
     def log_fill(self, fill: OrderFilled, now: int) -> None:
-        """A FILL line of an execution that belongs to no order of ours."""
-        instrument = self.instruments[fill.symbol]
-        head = {"kind": "FILL", "seq": 0, "epoch": self.state.epoch, "timestamp": iso_ms(now)}
-        row = {**fill_record(fill, None, instrument), "execType": fill.exec_type.value}
-        self.lines.append(LogLine({**row, **head, "mode": self.mode}))
+        """An execution that belongs to no order of ours."""
+        record = fill_record(fill, None, self.instruments[fill.symbol])
+        row = {**record, "execType": fill.exec_type.value}
+        self.log_event("FOREIGN_FILL", now, symbol=fill.symbol, fill=row)
         self.news.append(RecordRow(row))
 
     def log_event(self, event: str, now: int, **fields: Any) -> None:

@@ -192,6 +192,8 @@ def rows_of_line(line: Row) -> list[Row]:
         return [line["trade"]]
     if line.get("event") == "ORDER_QUALITY":
         return [line["quality"]]
+    if line.get("event") == "FOREIGN_FILL":
+        return [line["fill"]]
     if not line.get("clientOrderId"):
         return []
     rows = [{**line, "record": "ORDER"}]
@@ -202,23 +204,41 @@ def rows_of_line(line: Row) -> list[Row]:
 
 
 def _positions(orders_dir: Path) -> list[Row]:
-    """The last position row of each symbol: fills of the last plan, the stop of its last stop order."""
-    latest: dict[str, Row] = {}
+    """The last position row of each symbol: fills of a plan, the stop of its last stop order.
+
+    Of several plans the one that still holds something counts: a late fill of an ended one is undone
+    beside it.
+    """
+    plans: dict[str, dict[str, Row]] = {}
     for line in _lines(orders_dir):
         symbol, plan = line.get("symbol"), line.get("planId")
+        if symbol and line.get("event") == "FOREIGN_FILL":
+            _take_over(plans.get(symbol, {}), line["fill"])
         if not symbol or not line.get("clientOrderId") or line["kind"] not in ("FILL", "UPDATE"):
             continue
-        row = latest.get(symbol)
-        if row is None or row["planId"] != plan:
-            if line["kind"] != "FILL":
+        row = plans.setdefault(symbol, {}).get(plan or "")
+        if row is None:
+            if line["kind"] != "FILL" or not _adds(line):
                 continue
-            row = latest[symbol] = _empty_position(line)
+            row = plans[symbol][plan or ""] = _empty_position(line)
         row["timestamp"] = line["timestamp"]
         if line["kind"] == "FILL":
             _add_fill(row, line)
         elif line["leg"] == "STOP":
             row["stopPrice"] = line["triggerPrice"]
-    return list(latest.values())
+    return [_standing(list(rows.values())) for rows in plans.values() if rows]
+
+
+def _standing(rows: list[Row]) -> Row:
+    return next((row for row in reversed(rows) if row["qty"]), rows[-1])
+
+
+def _take_over(rows: dict[str, Row], fill: Row) -> None:
+    """The venue liquidated what is held."""
+    for row in rows.values():
+        if fill["execType"] == "BustTrade" and row["qty"]:
+            row["qty"] = max(round(row["qty"] - fill["qty"], 12), 0.0)
+            row["timestamp"] = fill["timestamp"]
 
 
 def _empty_position(line: Row) -> Row:
@@ -237,9 +257,14 @@ def _empty_position(line: Row) -> Row:
     }
 
 
+def _adds(line: Row) -> bool:
+    """Whether the leg makes its position larger."""
+    return bool(line["leg"] == "ENTRY" or line["leg"].startswith("DCA"))
+
+
 def _add_fill(row: Row, line: Row) -> None:
     held = row["qty"]
-    if line["leg"] != "ENTRY":
+    if not _adds(line):
         row["qty"] = round(held - line["fillQty"], 12)
         return
     value = held * (row["avgEntry"] or 0.0) + line["fillQty"] * line["fillPrice"]

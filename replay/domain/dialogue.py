@@ -13,6 +13,7 @@ from execution.domain.venue import (
     CancelOrder,
     PlaceOrder,
     PositionUpdated,
+    SetLeverage,
     VenueUpdate,
     WalletUpdated,
 )
@@ -27,7 +28,7 @@ from strategy.domain.messages import (
     StrategyOutput,
 )
 
-_COMMANDS = (PlaceOrder, AmendOrder, CancelOrder)
+_COMMANDS = (SetLeverage, PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
 _NEWS = (ExecutionEvent, ExecutionSnapshot)
 _REPEATS = (

@@ -160,8 +160,9 @@ def test_an_intent_comes_before_its_command_and_the_command_before_its_sent_line
     kinds = [
         o.record["kind"] if isinstance(o, LogLine) else type(o).__name__ for o in request_outputs
     ]
-    assert kinds[:3] == ["INTENT", "PlaceOrder", "SENT"]
-    assert isinstance(request_outputs[1], PlaceOrder)
+    assert kinds[:5] == ["RESULT", "INTENT", "SetLeverage", "PlaceOrder", "SENT"]
+    assert isinstance(request_outputs[3], PlaceOrder)
+    assert request_outputs[2].leverage == 5.0
 
 
 def test_an_entry_whose_intent_cannot_be_written_stays_but_a_close_goes_out(world: Any) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from execution.domain.orders import OrderTransition
-from execution.domain.venue import ExecType, FundingPaid, OrderFilled, OrderSide, PlaceOrder
+from execution.domain.venue import (
+    CommandRefused,
+    ExecType,
+    FundingPaid,
+    OrderFilled,
+    OrderSide,
+    PlaceOrder,
+    SetLeverage,
+)
 from strategy.domain.messages import EventType, Side
 
 
@@ -152,3 +160,32 @@ def test_funding_is_part_of_the_trades_result_and_counted_once(world: Any) -> No
     gross = (trade["closePrice"] - trade["entryPrice"]) * trade["qty"]
     assert trade["realizedPnl"] == pytest.approx(gross - trade["fees"] - 0.1)
     assert trade["fees"] > float(fees)
+
+
+def test_the_leverage_of_a_plan_is_told_to_the_venue_once(world: Any) -> None:
+    told: list[Any] = []
+    submit = world.venue.submit
+    world.venue.submit = lambda command: (told.append(command), submit(command))[1]
+    for _ in range(2):
+        world.ask(plan=world.plan(timeout_ms=100))
+        world.wait(300)
+        world.quote()
+
+    leverages = [command.leverage for command in told if isinstance(command, SetLeverage)]
+    assert leverages == [5.0]
+    assert isinstance(told[0], SetLeverage)  # before the entry
+
+
+def test_an_entry_whose_leverage_the_venue_refuses_is_taken_back(world: Any) -> None:
+    world.ask()
+    refused = CommandRefused(
+        client_order_id="x", symbol="BTCUSDT", command="LEVERAGE", code=110_013,
+        reason="110013 leverage above the tier", venue_ts_ns=world.now_ns,
+        deliver_at_ns=world.now_ns,
+    )  # fmt: skip
+    world.desk.deliveries.push([refused])
+    world.wait(200)
+
+    assert world.core.trades == {}
+    assert "LEVERAGE_REFUSED" in [event.reason for event in world.events()]
+    assert any("leverage refused: 110013" in event.reason for event in world.events())

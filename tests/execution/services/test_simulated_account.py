@@ -350,12 +350,12 @@ def test_a_process_killed_before_it_sent_never_said_that_it_had(
     holding.account.venue.submit = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         holding.ask(a_close(holding))
-    left = [line["kind"] for line in lines_on_disk(tmp_path) if line["leg"] == "CLOSE"]
+    left = [line["kind"] for line in lines_on_disk(tmp_path) if line.get("leg") == "CLOSE"]
     assert left == ["INTENT"]
     holding.end()
 
     again = Process(tmp_path, holding.table, holding.now_ns)
-    done = [line["kind"] for line in lines_on_disk(tmp_path) if line["leg"] == "CLOSE"]
+    done = [line["kind"] for line in lines_on_disk(tmp_path) if line.get("leg") == "CLOSE"]
 
     assert done == ["INTENT", "SENT"]
     assert is_gap_free(lines_on_disk(tmp_path))
