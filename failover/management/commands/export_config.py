@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from failover.domain.config import load_document
 from failover.domain.config_versions import resolved
@@ -58,6 +59,8 @@ def _chosen(number: int | None) -> ConfigVersion:
         version = active_version() if number is None else get_version(number)
     except NoSuchVersion as error:
         raise CommandError(str(error), returncode=MISSING) from None
+    except DatabaseError as error:
+        raise CommandError(f"the database cannot be used ({error}): manage.py migrate") from None
     if version is None:
         text = "no version is active yet: start the services once, or import_config FILE --activate"
         raise CommandError(text, returncode=MISSING)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from failover.domain.config import BadConfigDocument
 from failover.models import AuditSource
@@ -41,6 +42,10 @@ class Command(BaseCommand):
             lines = "\n".join(f"  {reason}" for reason in bad.reasons)
             text = f"{options['file']} is refused, nothing is written:\n{lines}"
             raise CommandError(text, returncode=REFUSED) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"the database cannot be used ({error}): manage.py migrate"
+            ) from None
         self.stdout.write(f"version {version.pk} ({version.content}) is written")
         if options["activate"]:
             self._activate(version.pk, actor, options["note"])
@@ -48,7 +53,7 @@ class Command(BaseCommand):
     def _activate(self, number: int, actor: Actor, note: str) -> None:
         try:
             activate(number, actor=actor, reason=note)
-        except NotActivated as error:
+        except (NotActivated, DatabaseError) as error:
             raise CommandError(str(error), returncode=NOT_ACTIVATED) from None
         self.stdout.write(f"version {number} is active")
 
