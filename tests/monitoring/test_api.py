@@ -321,7 +321,9 @@ def test_no_bytes_make_a_command_a_server_error(operator_client: Client, body: b
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.sampled_from(["/api/execution/orders", "/api/trades", "/orders/", "/trades/"]),
+    st.sampled_from(
+        ["/api/execution/orders", "/api/trades", "/api/quality/orders", "/orders/", "/trades/"]
+    ),
     st.dictionaries(
         st.sampled_from(
             ["page", "pageSize", "symbol", "status", "sort", "side", "since", "until", "format"]

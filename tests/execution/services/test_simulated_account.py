@@ -447,3 +447,22 @@ def test_lots_that_cannot_hold_the_position_are_refused_with_what_to_do(
 
     with pytest.raises(LotsDoNotFit, match="of the new lots"):
         Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
+
+
+def test_latency_keeps_entries_back_while_it_lasts_and_no_longer(
+    holding: Process, an_open: Callable[[Process], OrderRequest]
+) -> None:
+    slow = "sentToAck took 2000 ms (p90), above 1000 ms for 3 windows of 10 s"
+
+    holding.account.say_latency(slow, holding.now_ns)
+    holding.account.say_latency(slow, holding.now_ns)
+    assert holding.safe_mode == ["LATENCY_TOO_HIGH"]
+    request = msgspec.structs.replace(an_open(holding), symbol="ETHUSDT")
+    assert request.plan is not None
+    plan = msgspec.structs.replace(request.plan, symbol="ETHUSDT", plan_id="p-eth")
+    holding.ask(msgspec.structs.replace(request, plan=plan))
+    assert "ETHUSDT" not in holding.account.core.trades
+    assert "BTCUSDT" in holding.account.core.trades  # what is open stays managed
+
+    holding.account.say_latency("", holding.now_ns)
+    assert holding.safe_mode == []
