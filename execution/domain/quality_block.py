@@ -85,7 +85,7 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
             return
         parts = penalties(self.figures, config, config.min_orders, now_ns)
         if (points := score(parts)) < config.quality_block:
-            self._block(f"quality {points:.0f} is below {config.quality_block:g}: "
+            self._block(f"score {points:.0f} is below {config.quality_block:g}: "
                         f"{in_words(self.figures, parts)}", now_ns, config)  # fmt: skip
 
     def on_trade_over(self, plan_id: str) -> None:

@@ -295,7 +295,7 @@ def test_bad_slippage_blocks_with_a_reason_in_words() -> None:
     view = symbol.view(4 * S, CONFIG)
 
     assert view.blocked
-    assert view.reason == "quality 0 is below 40: slippage 40.0 bps beyond the touch"
+    assert view.reason == "score 0 is below 40: slippage 40.0 bps beyond the touch"
     assert view.probation_at_ns == 63 * S
 
 
