@@ -273,7 +273,8 @@ def _judge(
         bad |= 1 << STALE
     near = min(_share(abs(ret), pump_bar), _share(flow, flow_bar))
     near = max(near, min(_share(frame[_RV10], vol_bar), _share(spread, spread_bar)))
-    near = max(near, _share(frame[_FLICKER], param[at.FLICKER_MAX]))
+    lasting = _share(float(flicker_ns), param[at.FLICKER_NS])
+    near = max(near, min(_share(frame[_FLICKER], param[at.FLICKER_MAX]), lasting))
     near = max(near, _share(spread, param[at.MAX_SPREAD]), _share(param[at.MIN_DEPTH], depth))
     near = max(near, _share(frame[_BOOK_AGE], param[at.MAX_BOOK_AGE]))
     figures[at.PUMP_BAR], figures[at.FLOW_BAR] = pump_bar, flow_bar

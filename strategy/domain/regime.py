@@ -68,9 +68,10 @@ def regime_at(evaluations: Evaluations, row: int, config: StrategyConfig) -> Reg
         Regime.ILLIQUID: _illiquid,
         Regime.STALE: _stale,
     }[regime]
-    reason = tell(figures, config)
-    if regime is not Regime.NORMAL and not _speaks_for(evaluations, row, regime):
-        reason = f"less than {config.regime_exit_s:g} s ago, now {reason}"
+    if regime is Regime.NORMAL or _speaks_for(evaluations, row, regime):
+        reason = tell(figures, config)
+    else:
+        reason = f"seen less than {config.regime_exit_s:g} s ago"
     known = {name: value for name, value in figures.items() if math.isfinite(value)}
     return RegimeStatus(regime, reason, known)
 

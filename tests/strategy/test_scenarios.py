@@ -62,7 +62,7 @@ def of(symbol: str, name: Scenario) -> list[Change]:
         (Scenario.PUMP, Regime.PUMP, "USD/s of trades (limit"),
         (Scenario.DUMP, Regime.DUMP, "USD/s of trades (limit"),
         (Scenario.SPOOFING, Regime.MANIPULATED, "flicker"),
-        (Scenario.NEWS_BURST, Regime.NEWS, "and spread"),
+        (Scenario.NEWS_BURST, Regime.NEWS, "seen less than 20 s ago"),
         (Scenario.DRY_BOOK, Regime.ILLIQUID, "above 15 bps"),
         (Scenario.STALE_FEED, Regime.STALE, "order book is stale"),
     ],
