@@ -68,18 +68,19 @@ class AccountTracker:
             for position in snapshot.positions
         }
         exposures |= {view.symbol: _as_told(view) for view in snapshot.exposures}
-        under_way = 0
+        under_way, locked = 0, 0.0
         for symbol, track in by_symbol.items():
             holds = track.pending is not None or track.state in _HOLDING
             if holds and symbol not in exposures:
                 exposures[symbol] = self._worst_case(track, snapshot)
+                locked += exposures[symbol].notional_usdt / self._risk.leverage
                 under_way += symbol not in snapshot.pending_entries
         for symbol in snapshot.pending_entries:
             exposures.setdefault(symbol, self._unknown_entry(symbol, snapshot))
         return AccountRisk(
             ts_ns=ts_ns,
             equity=snapshot.equity,
-            available=snapshot.available,
+            available=max(0.0, snapshot.available - locked),
             equity_peak=snapshot.equity_peak,
             realized_pnl_today=snapshot.realized_pnl_today,
             unrealized_pnl=sum(position.unrealized_pnl for position in snapshot.positions),
