@@ -15,7 +15,11 @@ def received(core_ns: int, *delays_ns: int) -> EventChunk:
     builder = ChunkBuilder()
     for delay_ns in delays_ns:
         builder.add(
-            EventKind.LIVENESS, symbol=0, seq=0, core_ts_ns=core_ns, exchange_ts_ns=core_ns - delay_ns
+            EventKind.LIVENESS,
+            symbol=0,
+            seq=0,
+            core_ts_ns=core_ns,
+            exchange_ts_ns=core_ns - delay_ns,
         )
     return builder.take()
 
