@@ -8,7 +8,10 @@ import threading
 import pytest
 
 from strategy.adapters.scorer_watch import ScorerStopwatch
-from strategy.domain.scorer import ScorerTooSlow
+from strategy.domain.core import StrategyCore
+from strategy.domain.messages import StateEvent
+from strategy.domain.scorer import Score, ScorerRegistry, ScorerTooSlow
+from tests.strategy.builders import Feed, a_config, an_instrument
 
 LONG_S = 30.0
 
@@ -63,3 +66,22 @@ def test_outside_the_main_thread_a_slow_call_is_found_out_afterwards() -> None:
     thread.join()
 
     assert "took" in str(found[0])
+
+
+def test_a_scorer_that_never_comes_back_costs_its_symbol_the_signal_and_the_loop_nothing() -> None:
+    class Endless:
+        def score(self, frame: object, context: object) -> Score:
+            del frame, context
+            spin_for_ever()
+            return Score(0.0)
+
+    registry = ScorerRegistry()
+    registry.use(lambda path: Endless)
+    config = a_config(strategy={"scorer": "trader.Endless", "scorer_limit_ms": 20.0})
+    core = StrategyCore([an_instrument()], config, "s1", scorers=registry, watch=ScorerStopwatch())
+
+    outputs = core.on_frames(Feed().frames(30))
+
+    alerts = [output.reason for output in outputs if isinstance(output, StateEvent)]
+    assert any("stopped after 20 ms" in reason for reason in alerts)
+    assert core.scorer_failures == {"BTCUSDT": 1}
