@@ -8,6 +8,7 @@ NOT_MODELLED = (
     "The queue is an assumption: how many waited before us, and who cancelled, is not in the data.",
     "Order latency is one constant each way; real latency has a tail, and it is worst when it matters.",
     "No outages, rate limits, rejected or lost requests of the venue, no maintenance windows.",
+    "Funding is paid only where the recording carries its rate and a mark price.",
     "Recordings of another venue (Binance) stand in for Bybit: its flow, its tick sizes, its queues.",
     "Each recording starts with a fresh account and its own warm-up.",
     "Limits of the account (positions, heat, daily loss) act within one recording only.",
