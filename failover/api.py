@@ -174,30 +174,30 @@ class Validate(ConfigView):
 
 
 class Activate(ConfigView):
-    @extend_schema(request=s.ReasonBody, responses={200: s.ActivationAnswer, **_ERRORS})
+    @extend_schema(request=s.VersionReasonBody, responses={200: s.ActivationAnswer, **_ERRORS})
     def post(self, request: Request, number: int) -> Response:
         """Make it the active version: all services follow within a second."""
-        body = self.checked(s.ReasonBody, request)
+        body = self.checked(s.VersionReasonBody, request)
         before = config_in_use().document
         activation = store.activate(number, actor=_actor(request), reason=body["reason"])
         return Response(_activated(activation, needing_restart(before, activation.version)))
 
 
 class RollBack(ConfigView):
-    @extend_schema(request=s.ReasonBody, responses={200: s.ActivationAnswer, **_ERRORS})
+    @extend_schema(request=s.VersionReasonBody, responses={200: s.ActivationAnswer, **_ERRORS})
     def post(self, request: Request) -> Response:
         """Activate what was active before the active version."""
-        body = self.checked(s.ReasonBody, request)
+        body = self.checked(s.VersionReasonBody, request)
         before = config_in_use().document
         activation = store.roll_back(actor=_actor(request), reason=body["reason"])
         return Response(_activated(activation, needing_restart(before, activation.version)))
 
 
 class Decline(ConfigView):
-    @extend_schema(request=s.ReasonBody, responses={200: s.VersionDetail, **_ERRORS})
+    @extend_schema(request=s.VersionReasonBody, responses={200: s.VersionDetail, **_ERRORS})
     def post(self, request: Request, number: int) -> Response:
         """Put a proposal aside."""
-        body = self.checked(s.ReasonBody, request)
+        body = self.checked(s.VersionReasonBody, request)
         return Response(
             _detail(store.decline(number, actor=_actor(request), reason=body["reason"]))
         )

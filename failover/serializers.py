@@ -33,7 +33,7 @@ class NewVersionBody(DocumentBody):
     activate = serializers.BooleanField(default=False, help_text="Make it the active version.")
 
 
-class ReasonBody(_Strict):
+class VersionReasonBody(_Strict):
     reason = serializers.CharField(
         min_length=3, max_length=200, help_text="Why; kept in the audit trail."
     )

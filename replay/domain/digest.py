@@ -34,7 +34,7 @@ class RunDigest:
     def add_frames(self, frames: Frames) -> None:
         """Take frames in order of emission; how they are grouped plays no part."""
         rows = np.ascontiguousarray(frames, FRAME_DTYPE)
-        self._frames.update(memoryview(rows.view(np.uint8)))
+        self._frames.update(rows.view(np.uint8).data)
 
     def add_decisions(self, source: str, now_ns: int, decisions: Iterable[Any]) -> None:
         """Take what `source` (STRATEGY, EXECUTION, VENUE) put out at core time `now_ns`, in order."""
