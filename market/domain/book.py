@@ -135,6 +135,8 @@ def find_touch(cells: NDArray[np.int64], block: int, place: int) -> None:
     """The best level is below `place` now."""
     below = place_below(cells, block, place)
     cells[at(block + TOUCH)] = cells[at(block + BASE)] + below if below >= 0 else NO_KEY
+    if below < 0 and cells[at(block + FAR_COUNT)] == 0:
+        cells[at(block + BASE)] = NO_KEY  # the next level lays the ladder, wherever it is
     if cells[at(block + FAR_COUNT)] > 0 and below < _LOW_WATER:
         move_ladder(cells, block, best_key(cells, block))
 
@@ -249,6 +251,7 @@ def clear(cells: NDArray[np.int64], symbol: int) -> None:
                 for place in range(word * 64, word * 64 + 64):
                     cells[at(block + LADDER + place)] = 0
         cells[at(block + TOUCH)] = NO_KEY
+        cells[at(block + BASE)] = NO_KEY
         cells[at(block + LEVELS)] = 0
         cells[at(block + FAR_COUNT)] = 0
 

@@ -298,6 +298,31 @@ def test_a_long_walk_of_levels_equals_a_dict(seed: int, spread: int, drift: int)
         assert levels.tolist() == sorted(map(list, held[side].items()), reverse=side == BID)
 
 
+@pytest.mark.parametrize("is_snapshot", [True, False])
+@pytest.mark.parametrize("leap", [-50_000, -1_600, 1_600, 50_000])
+def test_a_book_begins_anew_far_from_where_it_ended(leap: int, is_snapshot: bool) -> None:
+    """By a snapshot after an outage, or by the last level of each side going away first."""
+    builder = ChunkBuilder()
+    steps = [(100_000, 1), (100_000 + leap, 2), (100_000 + leap // 2, 3)]
+    kind = EventKind.BOOK_SNAPSHOT if is_snapshot else EventKind.BOOK_DELTA
+    before: list[tuple[int, int, int]] = []
+    for mid, seq in steps:
+        levels = [(s, mid + (2 * s - 1) * (i + 1), 7) for s in (BID, ASK) for i in range(3)]
+        gone = [] if is_snapshot else [(s, tick, 0) for s, tick, _ in before]
+        builder.add(
+            EventKind.BOOK_SNAPSHOT if seq == 1 else kind, symbol=0, seq=seq,
+            core_ts_ns=START_NS + seq * 150 * MS, exchange_ts_ns=START_NS, levels=[*gone, *levels],
+        )  # fmt: skip
+        before = levels
+    chunk, kernel = builder.take(), a_kernel()
+
+    frames = kernel.process(chunk)
+
+    assert kernel.book_levels(0, 9)[BID].tolist() == [[mid - i - 1, 7] for i in range(3)]
+    assert kernel.book_levels(0, 9)[ASK].tolist() == [[mid + i + 1, 7] for i in range(3)]
+    assert_same_frames(frames, reference_frames(chunk, CONFIG))
+
+
 @pytest.mark.parametrize("gap", [64, 300, 1_900])
 def test_a_sparse_book_gives_the_frames_of_the_reference(gap: int) -> None:
     """Levels so far apart that some of the best twenty stand outside the ladder."""
