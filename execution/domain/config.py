@@ -60,15 +60,6 @@ class ExecutionConfig(
             extra=RESTART_ONLY | ACCOUNT_WIDE,
         ),
     ] = "AISCLP"
-    panic_close_on_global_panic: Annotated[
-        bool,
-        Meta(
-            description="Close everything when the market-wide regime is panic.", extra=ACCOUNT_WIDE
-        ),
-    ] = True
-    safe_mode_on_network_errors: Annotated[
-        bool, Meta(description="Network trouble switches safe mode on.", extra=ACCOUNT_WIDE)
-    ] = True
     protect_deadline_ms: Annotated[
         int, Meta(description="A position without a stop for longer is closed, ms.", ge=100)
     ] = 1500

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from failover.domain.config_sections import ACCOUNT_WIDE
 
@@ -128,9 +128,10 @@ class RegimeThresholds(
             extra=ACCOUNT_WIDE,
         ),
     ] = 0.5
+    # phase 10 has this name in the execution section; the decision falls here
     panic_closes: Annotated[
         bool, Meta(description="Close positions when the market is in panic.")
-    ] = False
+    ] = field(default=True, name="panicCloseOnGlobalPanic")
 
 
 class ScorerSettings(RegimeThresholds, frozen=True, kw_only=True, rename="camel"):
