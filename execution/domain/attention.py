@@ -6,8 +6,6 @@ every rule here errs on the side of looking.
 
 from __future__ import annotations
 
-import numpy as np
-
 from execution.domain.trade_calm import first_for_trade
 from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
@@ -32,12 +30,11 @@ def first_needed(work: Workspace, frames: Frames, start: int) -> int:
     state = work.state
     if state.strays:
         return start
-    due_ns = idle_due_ns(state)
     if state.trades:
         frames = frames[: start + _FRAMES_AHEAD]
-    if any(trade.position_lots for trade in state.trades.values()):
-        due_ns = next_second_ns(state.last_snapshot_ns)
-    stop = start + int(np.searchsorted(frames["ts_ns"][start:], due_ns))
+    is_held = any(trade.position_lots for trade in state.trades.values())
+    due_ns = next_second_ns(state.last_snapshot_ns) if is_held else idle_due_ns(state)
+    stop = start + int(frames["ts_ns"][start:].searchsorted(due_ns))
     for trade in state.trades.values():
         looked_ns = work.settled.get(trade.symbol)
         if looked_ns is None:
@@ -76,4 +73,4 @@ def tick_and_end_ns(frames: Frames) -> tuple[int, int]:
         return 0, 0
     end_ns = int(instants[-1])
     second_ns = next_second_ns(end_ns) - SECOND_NS
-    return int(instants[np.searchsorted(instants, second_ns)]), end_ns
+    return int(instants[instants.searchsorted(second_ns)]), end_ns

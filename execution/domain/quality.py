@@ -141,6 +141,8 @@ class QualityTracker:
         self._state_of = state_of
         self._config_of = config_of
         self._finished: list[FollowedOrder] = []
+        # symbol -> (its markouts, when the first is due): each look at a frame asks for it
+        self._due_of: dict[str, tuple[list[Markout], int]] = {}
 
     @property
     def state(self) -> QualityState:
@@ -216,6 +218,7 @@ class QualityTracker:
                 same.tick_lots, same.lots = same.tick_lots + value, same.lots + fill.qty_lots
                 continue
             followed.waiting += 1
+            self._due_of.pop(followed.symbol, None)
             waiting.append(
                 Markout(
                     client_order_id=followed.client_order_id,
@@ -237,7 +240,12 @@ class QualityTracker:
     def next_due_ns(self, symbol: str) -> int:
         """Core time from which a frame of `symbol` is needed; `NEVER_NS` = none."""
         waiting = self.state.markouts.get(symbol)
-        return min(m.due_ns for m in waiting) if waiting else NEVER_NS
+        if not waiting:
+            return NEVER_NS
+        known = self._due_of.get(symbol)
+        if known is None or known[0] is not waiting:
+            known = self._due_of[symbol] = (waiting, min(m.due_ns for m in waiting))
+        return known[1]
 
     def next_frame(self, frames: Frames, start: int, columns: Mapping[str, int]) -> int:
         """The first row at or after `start` that a markout waits for; len(frames) = none."""
@@ -245,7 +253,7 @@ class QualityTracker:
         for symbol in self.state.markouts:
             column, due_ns = columns.get(symbol, -1), self.next_due_ns(symbol)
             rows = frames[start:first]
-            if not rows.size or rows["ts_ns"][-1] < due_ns:
+            if not rows.size or frames["ts_ns"][first - 1] < due_ns:
                 continue
             wanted = (rows["symbol"] == column) & (rows["ts_ns"] >= due_ns)
             if wanted.any():
@@ -255,7 +263,7 @@ class QualityTracker:
     def on_quote(self, quote: Quote) -> None:
         """A frame of one symbol, in order of emission."""
         waiting = self.state.markouts.get(quote.symbol)
-        if not waiting or quote.ts_ns < min(m.due_ns for m in waiting):
+        if not waiting or quote.ts_ns < self.next_due_ns(quote.symbol):
             return
         usable = quote.book_state == BookState.OK and quote.bid_ticks > 0
         still = []

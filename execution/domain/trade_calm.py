@@ -49,7 +49,7 @@ def first_for_trade(
         levels.append(max(_trailing_level(trade, trade.plan.trailing), best + 1))
         instants_ns.append(trade.last_trail_ns + config.trailing_interval_ms * _MS)
     due_ns = min((at_ns for at_ns in instants_ns if at_ns > looked_ns), default=_NEVER_NS)
-    first = int(np.searchsorted(frames["ts_ns"], due_ns))
+    first = int(frames["ts_ns"].searchsorted(due_ns))
     return _first_beyond(min(levels), trade, frames[:first], column) if levels else first
 
 

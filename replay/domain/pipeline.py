@@ -246,12 +246,12 @@ class _Stretch:
 
     def next_quiet(self, row: int) -> int:
         """The first frame from `row` on before which the market was silent for long."""
-        at = int(np.searchsorted(self._quiet_rows, row))
+        at = int(self._quiet_rows.searchsorted(row))
         return int(self._quiet_rows[at]) if at < self._quiet_rows.size else len(self.frames)
 
     def first_at(self, instant_ns: int, start: int, stop: int) -> int:
         """The first frame in start..stop at or after an instant; `stop` when there is none."""
-        return start + int(np.searchsorted(self.ts_ns[start:stop], instant_ns))
+        return start + int(self.ts_ns[start:stop].searchsorted(instant_ns))
 
     def instant(self, row: int) -> tuple[int, int]:
         """(first, place after the last) of the frames that are judged together with `row`.

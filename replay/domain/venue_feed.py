@@ -11,8 +11,6 @@ import dataclasses
 import heapq
 from collections.abc import Sequence
 
-import numpy as np
-
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.venue import VenueCommand, VenueUpdate
 from market.domain.events import EventChunk
@@ -66,7 +64,7 @@ class VenueFeed:
         self._show()
         if self._news:
             waiting = chunk.core_ts_ns[self._reached : stop]
-            stop = self._reached + int(np.searchsorted(waiting, self._news[0][0]))
+            stop = self._reached + int(waiting.searchsorted(self._news[0][0]))
             if stop == self._reached:
                 return True
         reached, updates = self._venue.process_until(chunk, self._reached, stop)
