@@ -105,7 +105,7 @@ class SimCommands:
             band=market.band(symbol, config.sim_price_band_bps),
             trigger_tick=market.trigger_tick(symbol, command.trigger_by) if asks_trigger else None,
             position_lots=position,
-            available_usdt=self._margins.account().available_usdt,
+            available_usdt=self._margins.available_usdt(),
             margin_usdt=self._margins.added_usdt(command, order.as_priced(reference)),
             value_usdt=floor.instruments[symbol].notional(reference, abs(after)),
             largest_value_usdt=self._largest_value_usdt(symbol),
@@ -203,7 +203,7 @@ class SimCommands:
         memory, symbol = self._floor.memory, command.symbol
         before = memory.leverage.get(symbol)
         memory.leverage[symbol] = command.leverage
-        if self._margins.account().available_usdt >= 0:
+        if self._margins.available_usdt() >= 0:
             self._floor.changed.add(symbol)
             return
         if before is None:

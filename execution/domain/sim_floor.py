@@ -26,6 +26,7 @@ class SimSettings:
         self.base = config
         self._symbols = dict(symbols or {})
         self._tables: dict[str, MarginTable] = {}
+        self._taker_rates: dict[str, Decimal] = {}
 
     def of(self, symbol: str) -> ExecutionConfig:
         return self._symbols.get(symbol, self.base)
@@ -37,7 +38,10 @@ class SimSettings:
 
     def taker_rate(self, symbol: str) -> Decimal:
         """Taker fee as a fraction."""
-        return Decimal(repr(self.of(symbol).taker_fee_bps)) / _BPS
+        rate = self._taker_rates.get(symbol)
+        if rate is None:
+            rate = self._taker_rates[symbol] = Decimal(repr(self.of(symbol).taker_fee_bps)) / _BPS
+        return rate
 
 
 class SimFloor:

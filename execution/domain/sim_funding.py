@@ -68,6 +68,6 @@ class SimFunding:
         """Isolated: what the free wallet cannot pay comes out of the position's own margin."""
         if not self._margins.is_isolated or fee <= 0:
             return
-        missing = -self._margins.account().available_usdt
+        missing = -self._margins.available_usdt()
         if missing > 0:
             self._floor.position(symbol).margin_eaten_usdt += min(missing, fee)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from execution.domain.sim_config import MarginMode
 from execution.domain.sim_floor import SimFloor
-from execution.domain.sim_ledger import decimal_of, tick_lot_usdt
+from execution.domain.sim_ledger import tick_lot_usdt
 from execution.domain.sim_memory import SimulatedAccount
 from execution.domain.sim_orders import SimOrder
 from execution.domain.venue import PlaceOrder
@@ -35,13 +36,14 @@ class SimMargins:
         wanted = self._floor.memory.leverage.get(symbol)
         if wanted is None:
             wanted = self._floor.settings.of(symbol).sim_leverage
-        return min(Decimal(repr(wanted)), self._floor.instruments[symbol].max_leverage)
+        return min(_exact(wanted), self._floor.instruments[symbol].max_leverage)
 
     # -- positions ----------------------------------------------------------------------------------
 
     def entry_value_usdt(self, symbol: str) -> Decimal:
         """Value of a position at its average entry, >= 0."""
-        cost = decimal_of(abs(self._floor.position(symbol).entry_cost))
+        position = self._floor.position(symbol)
+        cost = Decimal(abs(position.entry_numerator)) / Decimal(position.entry_denominator)
         return cost * tick_lot_usdt(self._floor.instruments[symbol])
 
     def initial_usdt(self, symbol: str) -> Decimal:
@@ -139,13 +141,24 @@ class SimMargins:
         marks = {symbol: self._floor.market.mark_usdt(symbol) for symbol in self._floor.held()}
         return self._floor.memory.ledger.equity_usdt(self._floor.instruments, marks)
 
+    def available_usdt(self) -> Decimal:
+        """What an order may still lock; as in `account`, without the figures that it does not need."""
+        floor = self._floor
+        if self.is_isolated:
+            return floor.memory.ledger.wallet_usdt(floor.instruments) - self._locked_usdt()
+        return self.equity_usdt() - self._locked_usdt()
+
+    def _locked_usdt(self) -> Decimal:
+        """Initial margin of all positions and orders."""
+        initial = sum((self.initial_usdt(symbol) for symbol in self._floor.held()), _ZERO)
+        with_orders = sorted({order.symbol for order in self._floor.memory.orders.values()})
+        return initial + sum((self.orders_usdt(symbol) for symbol in with_orders), _ZERO)
+
     def account(self) -> SimulatedAccount:
         """The account as the venue would show it."""
         floor, held = self._floor, self._floor.held()
         equity, wallet = self.equity_usdt(), floor.memory.ledger.wallet_usdt(floor.instruments)
-        initial = sum((self.initial_usdt(symbol) for symbol in held), _ZERO)
-        with_orders = sorted({order.symbol for order in floor.memory.orders.values()})
-        initial += sum((self.orders_usdt(symbol) for symbol in with_orders), _ZERO)
+        initial = self._locked_usdt()
         return SimulatedAccount(
             equity_usdt=equity,
             available_usdt=(wallet if self.is_isolated else equity) - initial,
@@ -154,6 +167,12 @@ class SimMargins:
             initial_margin_usdt=initial,
             maintenance_margin_usdt=sum((self.maintenance_usdt(s) for s in held), _ZERO),
         )
+
+
+@lru_cache(maxsize=256)
+def _exact(figure: float) -> Decimal:
+    """As it is written in the config."""
+    return Decimal(repr(figure))
 
 
 def _sign(lots: int) -> int:

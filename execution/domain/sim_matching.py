@@ -137,7 +137,7 @@ class SimMatching:
         price = order.price_ticks or self._floor.market.reference_tick(order.symbol)
         wanted = order.as_priced(price)
         command = order.as_command(price, order.qty_lots, None)
-        return self._margins.added_usdt(command, wanted) <= self._margins.account().available_usdt
+        return self._margins.added_usdt(command, wanted) <= self._margins.available_usdt()
 
     # -- fills and ends -----------------------------------------------------------------------------
 
