@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -87,15 +87,18 @@ def account_risk(
     orders: Mapping[str, Order],
     quotes: Mapping[str, Quote],
     instruments: Mapping[str, Instrument],
-    limits: RiskConfig,
+    limits_for: Callable[[str], RiskConfig],
     now_ns: int,
 ) -> AccountRisk:
-    """All figures the limits look at; what is pending counts at its worst case."""
+    """All figures the limits look at; what is pending counts at its worst case.
+
+    `limits_for` a symbol say what its fees and slippage are, as when its entry was judged.
+    """
     exposures, open_usdt = [], 0.0
     for trade in trades:
         instrument = instruments[trade.symbol]
         open_usdt += open_result_usdt(trade, quotes.get(trade.symbol), instrument)[0]
-        exposures.append(trade_exposure(trade, orders, instrument, limits))
+        exposures.append(trade_exposure(trade, orders, instrument, limits_for(trade.symbol)))
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
     book.roll_day(now_ns, equity)
     book.equity_peak_usdt = max(book.equity_peak_usdt, equity)

@@ -118,7 +118,7 @@ class Views:
             plan_id=trade.plan.plan_id,
             request_id=trade.request_id,
             stop_ticks=stop.trigger_ticks if stop else None,
-            open_risk=trade.open_risk_usdt(instrument, self._work.limits),
+            open_risk=trade.open_risk_usdt(instrument, self._work.limits_for(trade.symbol)),
             unrealized_pnl=self._unrealized_usdt(trade),
             opened_ts_ns=trade.opened_ts_ns,
             mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,

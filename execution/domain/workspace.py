@@ -125,7 +125,7 @@ class Workspace:
             state.orders,
             self.quotes,
             self.instruments,
-            self.limits,
+            self.limits_for,
             now_ns,
         )
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.domain.config import ExecutionConfig
+from execution.domain.exposure import planned_exposure
 from failover.domain.days import NS_PER_DAY
 from strategy.domain.config import RiskConfig
 from strategy.domain.config_risk import CorrelationGroup
@@ -144,6 +145,27 @@ def test_the_stories_above_do_open_positions_and_are_refused_for_each_limit() ->
     assert "RISK_GROUP" in reasons[0]
     assert "RISK_HEAT" in reasons[1]
     assert "RISK_NOTIONAL" in reasons[2]
+
+
+# -- limits of one symbol -------------------------------------------------------------------------------
+
+
+def test_an_entry_is_held_at_the_risk_its_own_symbol_was_judged_by(make_world: Any) -> None:
+    """A symbol that is thought to slip more at its stop goes on so once the entry is accepted."""
+    world = make_world(limits=RiskConfig(stop_slippage_bps=1.0))
+    own = RiskConfig(stop_slippage_bps=100.0)
+    world.core.on_config(
+        world.config, RiskConfig(stop_slippage_bps=1.0), "v2", symbol_limits={"BTCUSDT": own}
+    )
+    plan = world.plan(type="MARKET", take_profits=(), trailing=None)
+    judged = planned_exposure(plan, plan.qty_lots, 10_001.0, world.instruments[0], own).risk_usdt
+    world.ask(plan=plan)
+    world.wait(150)
+
+    snapshot = world.core.snapshot(world.now_ns)
+    assert judged > 1.0  # of 100 USDT
+    assert snapshot.exposures[0].risk == pytest.approx(judged)
+    assert snapshot.positions[0].open_risk == pytest.approx(judged)
 
 
 # -- the day ----------------------------------------------------------------------------------------------
