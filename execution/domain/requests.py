@@ -107,6 +107,9 @@ class RequestDesk:
         )
         found = entry_refusals(entry, work.account(now), limits, own)
         refusals = [f"{code}: {words}" for code, words in found]
+        if plan.leverage > instrument.max_leverage:  # by then the entry would be on its way
+            largest = instrument.max_leverage
+            refusals.append(f"RISK_LEVERAGE: {plan.leverage:g}x (the venue gives {largest:g}x)")
         if quote is not None:
             rate, seconds = quote.funding_rate, quote.seconds_to_funding
             refusals += [

@@ -20,7 +20,6 @@ from execution.domain.trade import (
     Amend,
     ManagedTrade,
     Place,
-    TradePhase,
     exit_reason,
     tp_leg,
 )
@@ -172,14 +171,17 @@ class TradeRunner:
         self._work.commands.append(command)
 
     def on_leverage_refused(self, update: CommandRefused, now: int) -> None:
-        """The plan was judged at another leverage than the venue gives: its entry is taken back."""
+        """The plan was judged at another leverage than the venue gives: nothing of it may stay.
+
+        The entry is on its way already: what of it fills, now or later, is closed again.
+        """
         if update.code == VenueCode.LEVERAGE_UNCHANGED:
             return
         self._work.state.leverage.pop(update.symbol, None)
         trade = self._work.state.trades.get(update.symbol)
         self._work.alert(update.symbol, f"leverage refused: {update.reason}", now, trade)
-        if trade is not None and trade.phase is TradePhase.ENTERING:
-            trade.signal_holds, trade.plan_end_reason = False, "LEVERAGE_REFUSED"
+        if trade is not None:
+            begin_close(trade, "LEVERAGE_REFUSED")
             self.manage(trade, now)
 
     def on_funding(self, paid: FundingPaid, now: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from execution.domain.orders import OrderTransition
@@ -189,3 +190,24 @@ def test_an_entry_whose_leverage_the_venue_refuses_is_taken_back(world: Any) -> 
     assert world.core.trades == {}
     assert "LEVERAGE_REFUSED" in [event.reason for event in world.events()]
     assert any("leverage refused: 110013" in event.reason for event in world.events())
+
+
+def test_a_position_whose_leverage_the_venue_refuses_is_closed_again(world: Any) -> None:
+    """The venue's limit is lower than its table said, and the entry fills all the same."""
+    lower = msgspec.structs.replace(world.instruments[0], max_leverage=Decimal(3))
+    world.venue._floor.instruments["BTCUSDT"] = lower
+    world.open_long()
+    world.wait(500)
+
+    assert world.rows("FILL")[0]["qty"] == 0.1
+    assert (world.position(), world.core.trades) == (0, {})
+    assert world.rows("TRADE")[-1]["exitReason"] == "LEVERAGE_REFUSED"
+
+
+def test_a_leverage_above_the_largest_of_the_instrument_is_refused_before_the_entry(
+    world: Any,
+) -> None:
+    world.ask(plan=world.plan(leverage=101.0))
+
+    assert world.live() == {}
+    assert "RISK_LEVERAGE: 101x (the venue gives 100x)" in str(world.rows("ORDER")[-1]["lastError"])
