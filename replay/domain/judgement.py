@@ -192,7 +192,8 @@ def verdict(
         )
     if result["openPositions"]:
         doubts.append(
-            f"{result['openPositions']} position(s) were open when the data ended; they are not in the trades"
+            f"{result['openPositions']} position(s) were open when the data ended; they are not in the "
+            f"trades and stood at {result['openResult']:+,.2f} USDT at mid"
         )
     if result["unexplainedTrades"]:
         doubts.append(
@@ -213,6 +214,8 @@ def _headline(result: Row, statistics: Row) -> str:
         return f"{text[0].upper()}{text[1:]}."
     if result["netPnl"] <= 0:
         return "It lost money after costs on these data."
+    if result["netPnl"] + result["openResult"] <= 0:
+        return "It earned on closed trades, but the positions left open lost as much or more."
     plain, deflated = statistics["probabilisticSharpe"], statistics["deflatedSharpe"]
     if plain is None or plain < SURE:
         return (
@@ -222,6 +225,12 @@ def _headline(result: Row, statistics: Row) -> str:
         return (
             f"It earned, but the best of {statistics['trials']} tries without skill may look like this "
             "(deflated Sharpe below 0.95)."
+        )
+    interval = statistics["interval"]
+    if interval is None or interval["low"] <= 0:
+        return (
+            "It earned, but streaks of trades may explain it "
+            "(the bootstrap's 95 % interval of the Sharpe ratio reaches 0)."
         )
     return (
         "It earned more than luck and the number of tries explain, on these data "

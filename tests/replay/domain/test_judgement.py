@@ -95,6 +95,26 @@ def test_a_loss_is_called_a_loss() -> None:
     assert found["verdict"]["headline"].startswith("It lost money after costs")
 
 
+def test_streaks_of_trades_are_no_proof_of_skill() -> None:
+    """Probabilistic and deflated Sharpe take trades as independent; the bootstrap sees the streaks."""
+    nets = [level + 0.3 * (-1) ** n for level in (1.0, -0.6) * 3 for n in range(20)]
+
+    found = judged(a_part([a_trade(n, round(net, 2)) for n, net in enumerate(nets)]))
+
+    assert found["statistics"]["deflatedSharpe"] >= 0.95
+    assert found["statistics"]["interval"]["low"] <= 0
+    assert "streaks of trades may explain it" in found["verdict"]["headline"]
+
+
+def test_positions_left_open_at_a_loss_take_the_claim_back() -> None:
+    part = msgspec.structs.replace(a_good_run(), open_positions=[an_open_position("-900")])
+
+    verdict = judged(part)["verdict"]
+
+    assert verdict["headline"].startswith("It earned on closed trades, but")
+    assert "stood at -900.00 USDT at mid" in verdict["doubts"][0]
+
+
 def test_doubts_name_what_weakens_the_result() -> None:
     base = a_part([a_trade(0, 2.0)], open_positions=[an_open_position("1.5")], unexplained_trades=1)
     worse = a_part([a_trade(0, -1.0)], variant=Variant.FEES_DOUBLE)
