@@ -116,8 +116,17 @@ def _executions(job: BacktestJob, change: Callable[[ExecutionConfig], Any]) -> d
 
 
 def _latency_times(config: ExecutionConfig, factor: float) -> ExecutionConfig:
+    def times(own_ms: float) -> float:
+        return own_ms * factor if own_ms >= 0 else own_ms  # -1: as any order
+
+    sim = msgspec.structs.replace(
+        config.sim,
+        latency_jitter_ms=times(config.sim.latency_jitter_ms),
+        amend_latency_ms=times(config.sim.amend_latency_ms),
+        cancel_latency_ms=times(config.sim.cancel_latency_ms),
+    )
     latency_ms = round(config.sim_latency_ms * factor)
-    return msgspec.structs.replace(config, sim_latency_ms=latency_ms)
+    return msgspec.structs.replace(config, sim_latency_ms=latency_ms, sim=sim)
 
 
 def _decision_fees_times(decision: DecisionConfig, factor: float) -> DecisionConfig:
@@ -130,10 +139,13 @@ def _decision_fees_times(decision: DecisionConfig, factor: float) -> DecisionCon
 
 
 def _fees_times(config: Any, factor: float) -> Any:
+    def times(fee_bps: float) -> float:
+        return fee_bps * factor if fee_bps >= 0 else fee_bps / factor  # dearer: less of a rebate
+
     return msgspec.structs.replace(
         config,
-        maker_fee_bps=config.maker_fee_bps * factor,
-        taker_fee_bps=config.taker_fee_bps * factor,
+        maker_fee_bps=times(config.maker_fee_bps),
+        taker_fee_bps=times(config.taker_fee_bps),
     )
 
 
