@@ -11,11 +11,17 @@ from typing import TypeVar
 
 from strategy.domain.scorer import ScorerTooSlow
 
+_AGAIN_S = 0.01  # pace of the alarm once the time is over
+
 _Result = TypeVar("_Result")
 
 
 class ScorerStopwatch:
-    """In the main thread an alarm ends a call that runs over, Python code at least; elsewhere it is timed."""
+    """In the main thread an alarm ends a call that runs over, Python code at least; elsewhere it is timed.
+
+    The alarm goes on until the call has returned: the first one may be lost, in a callback of C or to a
+    scorer that catches everything.
+    """
 
     def __init__(self) -> None:
         self._is_armed = False
@@ -35,15 +41,16 @@ class ScorerStopwatch:
 
     def _call_with_alarm(self, ask: Callable[[], _Result], limit_s: float) -> _Result:
         started_s = time.perf_counter()
+        before_s, interval_s = signal.getitimer(signal.ITIMER_REAL)
         handler = signal.signal(signal.SIGALRM, self._stop)
-        self._limit_s, self._is_armed = limit_s, True
-        before_s, interval_s = signal.setitimer(signal.ITIMER_REAL, limit_s)
         try:
-            try:
-                return ask()
-            finally:
-                self._is_armed = False
+            self._limit_s, self._is_armed = limit_s, True
+            signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+            return ask()
         finally:  # whoever had the alarm gets it back
+            self._is_armed = (
+                False  # first of all: no alarm is heard between the call's end and here
+            )
             left_s = max(before_s - (time.perf_counter() - started_s), 1e-3) if before_s else 0.0
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, handler)
@@ -52,5 +59,4 @@ class ScorerStopwatch:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         if self._is_armed:
-            self._is_armed = False
             raise ScorerTooSlow(f"stopped after {self._limit_s * 1e3:g} ms")

@@ -24,6 +24,8 @@ from market.domain.frames import Frames
 from strategy.domain.config import ScoreWeights, StrategyConfig
 from strategy.domain.numeric_layout import SCORE_FEATURES
 
+_MAX_REASON = 200
+
 Number = Any  # float for one frame, a float64 column for many
 _Result = TypeVar("_Result")
 
@@ -101,15 +103,40 @@ class ScorerRegistry:
         kind = self._load(path)
         try:
             return kind()
-        except Exception as error:  # a stranger's constructor may raise anything
-            raise BadScorer(f"scorer {path} cannot be made: {error!r}") from error
+        except BaseException as error:  # a stranger's constructor may raise anything
+            let_stop_through(error)
+            raise BadScorer(f"scorer {path} cannot be made: {told(error)}") from error
 
 
 SCORERS = ScorerRegistry()
 
 
-class ScorerTooSlow(Exception):
-    """A scorer was stopped, or had been so slow that its symbol goes without signal."""
+class ScorerTooSlow(BaseException):
+    """A scorer was stopped, or had been so slow that its symbol goes without signal.
+
+    No Exception: a scorer that tries again after any error must not swallow it.
+    """
+
+
+def let_stop_through(error: BaseException) -> None:
+    """Raise a Ctrl-C again; whatever else a stranger's code raises, SystemExit too, ends that code alone.
+
+    Only the very class counts: one of the stranger's own derived from it stops nothing.
+    """
+    if type(error) is KeyboardInterrupt:
+        raise error
+
+
+def told(error: BaseException) -> str:
+    """An error of a stranger's code in words that can be sent: it may have no text, or no sendable one."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as no_text:  # noqa: BLE001  (a stranger's code may raise anything)
+        let_stop_through(no_text)
+        text = "(it has no text)"
+    words = text if isinstance(error, ScorerTooSlow) else f"{name}: {text}"
+    return words.encode("utf-8", "replace").decode()[:_MAX_REASON]
 
 
 class ScorerWatch(Protocol):

@@ -26,11 +26,11 @@ from strategy.domain.scorer import (
     Scorer,
     ScorerTooSlow,
     ScorerWatch,
+    let_stop_through,
+    told,
     weights_by_name,
     z_columns,
 )
-
-_MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ class ScorerDesk:
 
     def _ask(self, evaluations: Evaluations, rows: NDArray[np.int64]) -> _Answers:
         """All rows at once where the scorer can; row by row to find the one that it fails on."""
-        if hasattr(self._scorer, "score_frames"):
-            try:
+        try:
+            if hasattr(self._scorer, "score_frames"):
                 return self._ask_all(evaluations, rows)
-            except ScorerTooSlow as slow:
-                return _no_answer(str(slow))
-            except Exception:  # noqa: BLE001, S110  (a stranger's code may raise anything; see below)
-                pass
+        except ScorerTooSlow as slow:
+            return _no_answer(told(slow))
+        except BaseException as error:  # noqa: BLE001  (a stranger's code may raise anything; see below)
+            let_stop_through(error)
         return self._ask_each(evaluations, rows)
 
     def _ask_all(self, evaluations: Evaluations, rows: NDArray[np.int64]) -> _Answers:
@@ -123,7 +123,7 @@ class ScorerDesk:
             None
             if score.expected_move_bps is None
             else _column(score.expected_move_bps, len(rows)),
-            {name: _column(part, len(rows)) for name, part in score.contributions.items()},
+            {_name(name): _column(part, len(rows)) for name, part in score.contributions.items()},
         )
 
     def _ask_each(self, evaluations: Evaluations, rows: NDArray[np.int64]) -> _Answers:
@@ -133,18 +133,13 @@ class ScorerDesk:
             context = self._context(
                 dict(zip(at.SCORE_FEATURES, evaluations.z[row].tolist(), strict=True))
             )
-            ask = partial(self._scorer.score, evaluations.frames[row], context)
+            frame = evaluations.frames[row].copy()  # the row itself would be a view to write into
             try:
-                score = self._call(ask, 1)
-                _prove_score(score)
-                _prove_finite(score)
-            except ScorerTooSlow as slow:
-                failure = str(slow)
-            except Exception as error:  # noqa: BLE001  (a stranger's code may raise anything)
-                failure = _told(error)
-            if failure:
+                scores.append(_plain(self._call(partial(self._scorer.score, frame, context), 1)))
+            except BaseException as error:  # noqa: BLE001  (a stranger's code may raise anything)
+                let_stop_through(error)
+                failure = told(error)
                 break
-            scores.append(score)
         return _joined(scores, failure)
 
     def _call(self, ask: Any, rows: int) -> Score:
@@ -167,16 +162,23 @@ def _prove_score(score: Any) -> None:
         raise TypeError(f"it answered with {type(score).__name__}, not with a Score")
 
 
-def _prove_finite(score: Score) -> None:
-    values = [score.pressure, *score.contributions.values()]
-    if score.expected_move_bps is not None:
-        values.append(score.expected_move_bps)
-    if not all(math.isfinite(float(value)) for value in values):
-        raise ValueError(f"its score is not a number: pressure {float(score.pressure)}")
+def _plain(score: Any) -> Score:
+    """The same score of plain finite floats, whatever numbers and mapping the scorer made it of."""
+    _prove_score(score)
+    pressure = float(score.pressure)
+    parts = {_name(name): float(part) for name, part in score.contributions.items()}
+    move_bps = None if score.expected_move_bps is None else float(score.expected_move_bps)
+    if not all(map(math.isfinite, (pressure, move_bps or 0.0, *parts.values()))):
+        raise ValueError(f"its score is not a number: pressure {pressure}")
+    return Score(pressure, parts, move_bps)
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_MAX_REASON]
+def _name(name: Any) -> str:
+    """A contribution's name, proved fit to be sent."""
+    if not isinstance(name, str):
+        raise TypeError(f"a contribution is named by {type(name).__name__}, not by a text")
+    name.encode()  # a lone surrogate raises
+    return str(name)
 
 
 def _no_answer(failure: str) -> _Answers:
@@ -212,12 +214,12 @@ def _joined(scores: list[Score], failure: str) -> _Answers:
     names = dict.fromkeys(name for score in scores for name in score.contributions)
     moves = [score.expected_move_bps for score in scores]
     return _Answers(
-        np.array([float(score.pressure) for score in scores]),
-        np.array([math.nan if move is None else float(move) for move in moves])
+        np.array([score.pressure for score in scores]),
+        np.array([math.nan if move is None else move for move in moves])
         if any(move is not None for move in moves)
         else None,
         {
-            name: np.array([float(score.contributions.get(name, 0.0)) for score in scores])
+            name: np.array([score.contributions.get(name, 0.0) for score in scores])
             for name in names
         },
         failure,

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 
-from strategy.domain.scorer import BadScorer, Scorer
+from strategy.domain.scorer import BadScorer, Scorer, let_stop_through, told
 
 
 class AllowedScorers:
@@ -42,8 +42,9 @@ def _module(path: str, module_name: str) -> object:
         return importlib.import_module(module_name)
     except ImportError as error:
         raise BadScorer(f"scorer {path}: {error}") from error
-    except Exception as error:  # a stranger's module may raise anything when it is read
-        raise BadScorer(f"scorer {path}: importing {module_name} raised {error!r}") from error
+    except BaseException as error:  # a stranger's module may raise anything when it is read
+        let_stop_through(error)
+        raise BadScorer(f"scorer {path}: importing {module_name} raised {told(error)}") from error
 
 
 def _prove(path: str, kind: object) -> None:

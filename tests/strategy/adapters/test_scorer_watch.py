@@ -30,6 +30,37 @@ def test_a_call_that_never_ends_is_ended() -> None:
         ScorerStopwatch().call(spin_for_ever, 0.02)
 
 
+def test_a_scorer_that_tries_again_after_every_error_is_ended_all_the_same() -> None:
+    def try_for_ever() -> None:
+        while True:
+            try:
+                spin_for_ever()
+            except Exception:  # noqa: BLE001  (what a stranger's scorer may do)
+                continue
+
+    with pytest.raises(ScorerTooSlow, match="stopped after"):
+        ScorerStopwatch().call(try_for_ever, 0.02)
+
+
+def test_the_alarm_goes_on_until_the_call_has_returned() -> None:
+    swallowed: list[BaseException] = []
+
+    def swallow_twice() -> None:
+        while True:
+            try:
+                spin_for_ever()
+            except BaseException as error:
+                swallowed.append(error)
+                if len(swallowed) == 3:
+                    raise
+
+    with pytest.raises(ScorerTooSlow):
+        ScorerStopwatch().call(swallow_twice, 0.02)
+
+    assert len(swallowed) == 3
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
 def test_an_error_of_the_scorer_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         ScorerStopwatch().call(lambda: 1 / 0, LONG_S)

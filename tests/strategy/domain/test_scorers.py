@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from strategy.domain.evaluations import Evaluations
 from strategy.domain.messages import EventType, ScoreUpdate, StateEvent, SymbolState
 from strategy.domain.numeric_path import NumericPath
 from strategy.domain.scorer import (
+    BadScorer,
     LinearScorer,
     Score,
     ScoreContext,
@@ -153,6 +155,19 @@ def divide_by_zero() -> Score:
     return Score(1 / 0)
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class OwnInterrupt(KeyboardInterrupt):
+    """Not the trader's Ctrl-C."""
+
+
+def throw(error: BaseException) -> Score:
+    raise error
+
+
 BAD_WAYS: list[tuple[Callable[[], Any], str]] = [
     (divide_by_zero, "ZeroDivisionError"),
     (lambda: Score(math.nan), "not a number"),
@@ -162,6 +177,13 @@ BAD_WAYS: list[tuple[Callable[[], Any], str]] = [
     (lambda: 0.7, "answered with float"),
     (lambda: None, "answered with NoneType"),
     (lambda: Score("high"), "ValueError"),
+    (lambda: throw(SystemExit(1)), "SystemExit: 1"),
+    (lambda: throw(OwnInterrupt()), "OwnInterrupt"),
+    (lambda: throw(GeneratorExit()), "GeneratorExit"),
+    (lambda: throw(Unspeakable()), "Unspeakable: (it has no text)"),
+    (lambda: throw(ValueError("a\ud800b")), "ValueError: a?b"),
+    (lambda: Score(1.0, {"\ud800": 1.0}), "UnicodeEncodeError"),
+    (lambda: Score(1.0, {None: 1.0}), "named by NoneType"),  # type: ignore[dict-item]
 ]
 
 
@@ -199,6 +221,7 @@ def test_a_failing_scorer_leaves_its_symbol_without_signal_and_says_so(
     outputs = desk.see(0.5, bad_symbol=0, **STRONG_LONG)
 
     (alert,) = alerts(outputs)
+    assert msgspec.msgpack.encode(outputs)
     assert alert.symbol == "BTCUSDT"
     assert alert.event_type is EventType.SCORING_UPDATE
     assert words in alert.reason
@@ -207,6 +230,45 @@ def test_a_failing_scorer_leaves_its_symbol_without_signal_and_says_so(
     states = desk.core.states()
     assert states["BTCUSDT"] is SymbolState.FLAT
     assert states["ETHUSDT"] is SymbolState.ARM
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_traders_own_interrupt_is_no_failure_of_the_scorer(batch: bool) -> None:
+    class Interrupted:
+        def score(self, frame: Any, context: ScoreContext) -> Score:
+            raise KeyboardInterrupt
+
+    if batch:
+        Interrupted.score_frames = Interrupted.score  # type: ignore[attr-defined]
+
+    with pytest.raises(KeyboardInterrupt):
+        a_path(Interrupted).evaluate(Feed().frames(20))
+
+
+def test_a_scorer_that_writes_into_its_frame_changes_no_frame() -> None:
+    class Scribbler:
+        def score(self, frame: Any, context: ScoreContext) -> Score:
+            del context
+            frame["bid_tick"] = 0
+            return Score(1.0)
+
+    frames = Feed().frames(20)
+    before = frames.copy()
+
+    seen = a_path(Scribbler).evaluate(frames)
+
+    assert seen.pressure[-1] == 1.0
+    np.testing.assert_array_equal(seen.frames, before)
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_a_scorer_that_leaves_the_process_when_it_is_made_is_refused_with_its_config() -> None:
+    class Leaves:
+        def __init__(self) -> None:
+            raise SystemExit(3)
+
+    with pytest.raises(BadScorer, match="cannot be made: SystemExit: 3"):
+        registry_of(Leaves).make(PATH)
 
 
 def test_the_reason_stands_among_what_blocks_an_entry() -> None:
