@@ -80,6 +80,15 @@ def capital_usdt(parts: Sequence[PartResult]) -> float:
     return float(most)
 
 
+def covered_span_ns(parts: Sequence[PartResult]) -> int:
+    """Time within at least one recording: what ran side by side counts once."""
+    covered = reached_ns = 0
+    for part in sorted(parts, key=lambda part: part.from_ns):
+        covered += max(part.to_ns - max(part.from_ns, reached_ns), 0)
+        reached_ns = max(reached_ns, part.to_ns)
+    return covered
+
+
 def profit_line(parts: Sequence[PartResult]) -> Line:
     """Profit of all accounts together over time, open positions at mid."""
     return summed([(part.equity, float(part.deposit_usdt)) for part in parts])
@@ -89,7 +98,8 @@ def _result(parts: Sequence[PartResult], trades: Sequence[TradeResult], capital:
     open_usdt = sum((p.result_usdt for part in parts for p in part.open_positions), Decimal(0))
     figures = tables.group_row(trades)
     traded = sum(trade.filled_notional_usdt for trade in trades)
-    days = sum(part.span_ns for part in parts) / NS_PER_DAY
+    capital_days = sum(float(part.deposit_usdt) * part.span_ns for part in parts) / NS_PER_DAY
+    covered_ns = covered_span_ns(parts)
     return figures | {
         "openResult": float(open_usdt),
         "openPositions": sum(len(part.open_positions) for part in parts),
@@ -97,8 +107,10 @@ def _result(parts: Sequence[PartResult], trades: Sequence[TradeResult], capital:
         "returnPct": tables.ratio(figures["netPnl"] * 100, capital),
         "maxDrawdown": _drawdown(parts, capital),
         "turnover": tables.ratio(traded, capital),
-        "turnoverPerDay": tables.ratio(traded, capital * days),
-        "coveredSeconds": round(days * 86_400, 3),
+        "turnoverPerDay": (
+            tables.ratio(traded, capital_days) if covered_ns >= NS_PER_DAY else None
+        ),
+        "coveredSeconds": round(covered_ns / 1e9, 3),
         "neverWarm": sum(part.span_ns < part.warmup_s * 1e9 for part in parts),
         "fills": sum(part.fills for part in parts),
         "makerFills": sum(part.maker_fills for part in parts),

@@ -155,6 +155,26 @@ def test_capital_is_what_was_needed_at_one_time() -> None:
     assert capital_usdt([first, after]) == 10_000.0
 
 
+def test_accounts_side_by_side_turn_over_as_much_a_day_as_one_of_them() -> None:
+    trades = [a_trade(n, 1.0) for n in range(40)]
+    two_days_ns = START + 2 * 86_400 * SECOND
+    side_by_side = [a_part(trades, to_ns=two_days_ns, name=str(n)) for n in range(4)]
+
+    one = judged(side_by_side[0])["result"]
+    four = judge({Variant.BASE: side_by_side}, [], ONE_TRIAL, seed=1)["result"]
+
+    assert four["turnoverPerDay"] == one["turnoverPerDay"] == pytest.approx(4.0)
+    assert four["turnover"] == one["turnover"] == pytest.approx(8.0)
+    assert four["coveredSeconds"] == one["coveredSeconds"] == 2 * 86_400
+
+
+def test_a_rate_per_day_needs_a_day() -> None:
+    result = judged(a_part([a_trade(0, 1.0)], to_ns=START + 300 * SECOND))["result"]
+
+    assert result["turnoverPerDay"] is None
+    assert result["coveredSeconds"] == 300.0
+
+
 nets = st.lists(st.floats(-100, 100).map(lambda x: round(x, 2)), max_size=45)
 
 
