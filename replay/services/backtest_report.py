@@ -127,7 +127,9 @@ def _figures(judgement: Row) -> list[tuple[str, str, str]]:
         (
             "Turnover",
             f"{plain(result['turnover'])} x capital",
-            f"{plain(result['turnoverPerDay'], 1)} x a day",
+            "under a day of data: no rate per day"
+            if result["turnoverPerDay"] is None
+            else f"{plain(result['turnoverPerDay'], 1)} x a day",
         ),
         (
             "Open at the end",
@@ -148,16 +150,30 @@ def _assumptions(judgement: Row) -> list[tuple[str, str]]:
     ]
     for assumed in [one["assumptions"] for one in data[:1]]:
         fees = f"{assumed['makerFeeBps']:g} bps maker, {assumed['takerFeeBps']:g} bps taker"
-        latency = f"{assumed['orderLatencyMs']} ms to the venue and as long back, constant"
         account = f"{assumed['startBalance']:,.0f} USDT to start with, one account per recording"
         rows += [
             ("Fees", f"{fees}, of the notional"),
-            ("Order latency", latency),
+            ("Order latency", _latency_words(assumed)),
             ("Queue model", f"{assumed['queueModel']} (docs/simulation.md)"),
             ("Account", account),
         ]
+    own = sorted({symbol for one in data for symbol in one["assumptions"]["symbolsWithOverrides"]})
+    if own:
+        rows.append(("Symbols with overrides", f"{', '.join(own)}: there the config differs"))
     rows += [("Instruments", _instrument_words(one)) for one in data]
     return rows + [("Data", _data_words(one)) for one in data]
+
+
+def _latency_words(assumed: Row) -> str:
+    parts = [f"{assumed['orderLatencyMs']} ms to the venue and as long back"]
+    parts += [
+        f"{name} {assumed[field]:g} ms to the venue"
+        for name, field in (("amends", "amendLatencyMs"), ("cancels", "cancelLatencyMs"))
+        if assumed[field] >= 0
+    ]
+    jitter_ms = assumed["latencyJitterMs"]
+    parts.append(f"jitter up to {jitter_ms:g} ms more" if jitter_ms else "no jitter")
+    return ", ".join(parts)
 
 
 def _instrument_words(one: Row) -> str:

@@ -70,6 +70,9 @@ def run_replay(
     pipeline.finish()
     elapsed_s = time.perf_counter() - started
     report = _report(data, decision, execution, pipeline, figures)
+    report["assumptions"]["symbolsWithOverrides"] = sorted(
+        {*decision.symbols, *own} & set(data.symbols)
+    )
     report |= {
         "runId": options.run_id,
         "digest": digest.hexdigest(),
@@ -176,6 +179,9 @@ def _assumptions(
         "makerFeeBps": execution.maker_fee_bps,
         "takerFeeBps": execution.taker_fee_bps,
         "orderLatencyMs": execution.sim_latency_ms,
+        "latencyJitterMs": execution.sim.latency_jitter_ms,
+        "amendLatencyMs": execution.sim.amend_latency_ms,
+        "cancelLatencyMs": execution.sim.cancel_latency_ms,
         "queueModel": execution.queue_model,
         "startBalance": execution.sim_balance_usdt,
         "exchangeClockAheadMs": data.exchange_ahead_ns / 1e6,

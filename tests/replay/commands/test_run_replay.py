@@ -68,13 +68,17 @@ def test_a_recording_replays_to_the_stream_it_was_written_from(
     )
 
 
-def test_symbol_and_times_choose_a_part(recording: Path) -> None:
+def test_symbol_and_times_choose_a_part(recording: Path, tmp_path: Path) -> None:
+    config = tmp_path / "two-of-our-own.json"
+    own = {"execution": {"maxSpreadBps": 9.0}}
+    config.write_text(json.dumps({"symbols": {"AI16ZUSDT": own, "ETHUSDT": own}}))
+
     part = document(
         recording, "--symbol", "AI16ZUSDT", "--from", "2025-11-18T00:00:10Z",
-        "--to", "2025-11-18T00:00:20+00:00",
+        "--to", "2025-11-18T00:00:20+00:00", "--config", config,
     )  # fmt: skip
 
-    assert part["symbols"] == ["AI16ZUSDT"]
+    assert part["symbols"] == part["assumptions"]["symbolsWithOverrides"] == ["AI16ZUSDT"]
     assert (part["from"], part["to"][:19]) == ("2025-11-18T00:00:10.000Z", "2025-11-18T00:00:19")
     assert part["counts"]["frames"] >= 99
     assert part["counts"]["crossedFrames"] == 0

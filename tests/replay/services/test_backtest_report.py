@@ -16,7 +16,7 @@ from replay.domain.curves import Line
 from replay.domain.judgement import Trials, judge
 from replay.services.backtest_charts import TimeAxis, line_chart, nice_ticks
 from replay.services.backtest_report import render_report
-from tests.replay.backtest_samples import SECOND, START, a_part, a_trade
+from tests.replay.backtest_samples import SECOND, START, a_part, a_report, a_trade
 
 RUN = {
     "runId": "b1", "createdAt": "2026-01-01T00:00:00Z", "profile": "<demo> & co", "configVersion": "demo:1",
@@ -48,6 +48,20 @@ def test_page_one_states_what_is_assumed(good_page: str) -> None:
         "Our orders move nobody", "3 (this one included",
     ):  # fmt: skip
         assert words in first, words
+
+
+def test_latencies_and_overrides_are_told_as_they_are_configured(good_page: str) -> None:
+    report = a_report()
+    report["assumptions"] |= {
+        "latencyJitterMs": 300.0, "amendLatencyMs": 400.0, "symbolsWithOverrides": ["BTCUSDT", "ETHUSDT"],
+    }  # fmt: skip
+
+    text = page(a_part([], report=report))
+
+    assert "20 ms to the venue and as long back, no jitter" in good_page
+    assert "Symbols with overrides" not in good_page
+    assert "as long back, amends 400 ms to the venue, jitter up to 300 ms more" in text
+    assert "BTCUSDT, ETHUSDT: there the config differs" in text
 
 
 def test_every_section_is_there(good_page: str) -> None:
