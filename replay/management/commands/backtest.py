@@ -65,7 +65,7 @@ class Command(BaseCommand):
         where.add_argument("--celery", action="store_true", help="on the Celery workers of the bus")
         parser.add_argument("--trials", type=_at_least_one, default=1, help="configurations tried on "
                             "these data, where you know of more than the ledger does")  # fmt: skip
-        parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
+        parser.add_argument("--seed", type=_at_least_zero, default=1, help="of the bootstrap")
         parser.add_argument("--no-save", action="store_true", help="keep no row in the database")
 
     def handle(self, **options: Any) -> None:
@@ -213,10 +213,18 @@ class _Progress:
 
 
 def _at_least_one(text: str) -> int:
+    return _whole_number(text, least=1)
+
+
+def _at_least_zero(text: str) -> int:
+    return _whole_number(text, least=0)
+
+
+def _whole_number(text: str, *, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise ArgumentTypeError(f"{text!r} is no whole number from 1")
+        number = least - 1
+    if number < least:
+        raise ArgumentTypeError(f"{text!r} is no whole number from {least}")
     return number

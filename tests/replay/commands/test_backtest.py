@@ -147,6 +147,7 @@ def test_without_a_worker_celery_is_refused_in_one_line(valkey: str, recording: 
         (["{recording}", "--out", "/proc/nothing/here"], "/proc/nothing"),
         (["{recording}", "--jobs", "0"], "--jobs"),
         (["{recording}", "--trials", "x"], "--trials"),
+        (["{recording}", "--seed", "-1"], "--seed: '-1' is no whole number from 0"),
         (["{recording}", "--jobs", "1", "--celery"], "not allowed with"),
         ([], "PATH"),
     ],
