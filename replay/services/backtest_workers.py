@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from replay.domain.backtest_parts import BacktestJob
@@ -67,7 +68,8 @@ def _in_pool(
     workers = max(min(processes, len(jobs)), 1)
     pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_begin, initargs=(board,))
     try:
-        pending = {pool.submit(_work, n, job, open_data): (n, job) for n, job in jobs}
+        with _interrupts_held():
+            pending = {pool.submit(_work, n, job, open_data): (n, job) for n, job in jobs}
         while pending:
             ended, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             watch()
@@ -78,6 +80,16 @@ def _in_pool(
         board[_STOP] = 1
         pool.shutdown(wait=True, cancel_futures=True)
         board[_STOP] = 0
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, not even before their first line; we do, afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _outcome(job: BacktestJob, future: Future[Outcome]) -> Outcome | None:
@@ -91,8 +103,7 @@ def _outcome(job: BacktestJob, future: Future[Outcome]) -> Outcome | None:
 
 
 def _begin(board: Any) -> None:
-    """First thing in a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """First thing in a worker process; Ctrl-C is held back from it since its start."""
     _WORKER["board"] = board
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
