@@ -23,12 +23,15 @@ class QualityConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
         float, Meta(description="Orders after which an old one counts half.", ge=1, le=10_000)
     ] = 20.0
     half_life_s: Annotated[
-        float, Meta(description="Time after which an old order counts half, s.", ge=60)
+        float,
+        Meta(description="Time after which an old order counts half, s.", ge=60, le=31_536_000),
     ] = 14_400.0
     slippage_worst_bps: Annotated[
         float,
         Meta(
-            description="Mean slippage beyond the arrival touch that makes the score 0, bps.", gt=0
+            description="Mean slippage beyond the arrival touch that makes the score 0, bps.",
+            gt=0,
+            le=10_000,
         ),
     ] = 15.0
     markout_worst_bps: Annotated[
@@ -36,6 +39,7 @@ class QualityConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
         Meta(
             description="Mean loss to mid 5 s after maker entries that makes the score 0, bps.",
             gt=0,
+            le=10_000,
         ),
     ] = 15.0
     reject_worst_pct: Annotated[

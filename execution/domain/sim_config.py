@@ -24,6 +24,7 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         Meta(
             description="Seed of everything random (the latency jitter).",
             ge=0,
+            le=2_147_483_647,
             extra=RESTART_ONLY | ACCOUNT_WIDE,
         ),
     ] = 1
@@ -32,6 +33,7 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         Meta(
             description="Each command is up to this much later, drawn evenly, ms.",
             ge=0,
+            le=60_000,
             extra=ACCOUNT_WIDE,
         ),
     ] = 0.0
@@ -40,6 +42,7 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         Meta(
             description="Way of an amend to the venue, ms; -1: as any order.",
             ge=-1,
+            le=60_000,
             extra=ACCOUNT_WIDE,
         ),
     ] = -1.0
@@ -48,6 +51,7 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         Meta(
             description="Way of a cancel to the venue, ms; -1: as any order.",
             ge=-1,
+            le=60_000,
             extra=ACCOUNT_WIDE,
         ),
     ] = -1.0
@@ -60,13 +64,17 @@ class SimConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     ] = MarginMode.CROSS
     margin_tiers: Annotated[
         tuple[MarginTier, ...],
-        Meta(description="Risk-limit table: position value, maintenance rate, leverage."),
+        Meta(
+            description="Risk-limit table: position value, maintenance rate, leverage.",
+            max_length=200,
+        ),
     ] = DEFAULT_TIERS
     max_active_orders: Annotated[
-        int, Meta(description="Live orders of one symbol the venue accepts.", ge=1)
+        int, Meta(description="Live orders of one symbol the venue accepts.", ge=1, le=10_000)
     ] = 500
     max_conditional_orders: Annotated[
-        int, Meta(description="Waiting conditional orders of one symbol it accepts.", ge=1)
+        int,
+        Meta(description="Waiting conditional orders of one symbol it accepts.", ge=1, le=10_000),
     ] = 10
 
     def __post_init__(self) -> None:

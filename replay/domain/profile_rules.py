@@ -18,7 +18,8 @@ class ProfileUpdaterConfig(
         int, Meta(description="Days of recordings looked at, today included.", ge=1, le=90)
     ] = 7
     min_hours: Annotated[
-        float, Meta(description="Sound data a symbol needs before anything is said, h.", gt=0)
+        float,
+        Meta(description="Sound data a symbol needs before anything is said, h.", gt=0, le=2160),
     ] = 4.0
     tolerance_pct: Annotated[
         float,
@@ -31,7 +32,7 @@ class ProfileUpdaterConfig(
         float, Meta(description="minDepthUsd, in 5 % quantiles of the thinner side.", gt=0, le=1)
     ] = 0.5
     least_depth_usd: Annotated[
-        float, Meta(description="minDepthUsd is never below it, USD.", ge=0)
+        float, Meta(description="minDepthUsd is never below it, USD.", ge=0, le=1e12)
     ] = 2_000.0
     vol_floor_share: Annotated[
         float, Meta(description="volFloorBps, in 5 % quantiles of rv300s.", gt=0, le=1)

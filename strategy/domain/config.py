@@ -60,7 +60,7 @@ class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
     # score and signal (pipeline §3)
     weights: ScoreWeights = ScoreWeights()
     scale_half_life_s: Annotated[
-        float, Meta(description="Half-life of each feature's running scale, s.", ge=1)
+        float, Meta(description="Half-life of each feature's running scale, s.", ge=1, le=604_800)
     ] = 1800.0
     score_gain: Annotated[float, Meta(description="Steepness of the score in p.", gt=0, le=20)] = (
         1.0
@@ -98,7 +98,11 @@ class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
     ] = 10.0
     edge_coef: Annotated[
         float,
-        Meta(description="Expected move per unit of p, in units of rv10s * sqrt(horizon).", ge=0),
+        Meta(
+            description="Expected move per unit of p, in units of rv10s * sqrt(horizon).",
+            ge=0,
+            le=1000,
+        ),
     ] = 0.1
     fee_multiple: Annotated[
         float, Meta(description="Expected move an entry needs, in multiples of cost.", ge=1, le=20)
@@ -108,10 +112,16 @@ class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
         Meta(description="Share of exits by maker take-profit in the cost estimate.", ge=0, le=1),
     ] = 0.5
     taker_slippage_bps: Annotated[
-        float, Meta(description="Slippage of an exit that takes, beyond the touch, bps.", ge=0)
+        float,
+        Meta(description="Slippage of an exit that takes, beyond the touch, bps.", ge=0, le=1000),
     ] = 0.5
     adverse_markout_bps: Annotated[
-        float, Meta(description="Loss to mid after our own maker fills, 0 until measured, bps.")
+        float,
+        Meta(
+            description="Loss to mid after our own maker fills, 0 until measured, bps.",
+            ge=-1000,
+            le=1000,
+        ),
     ] = 0.0
 
     # state machine (pipeline §4)
@@ -125,24 +135,30 @@ class StrategyConfig(PlanSettings, frozen=True, kw_only=True, rename="camel"):
         int, Meta(description="How long an entry may wait for its fill, ms.", ge=100, le=600_000)
     ] = 3000
     exit_timeout_ms: Annotated[
-        int, Meta(description="How long a close may take before it is asked again, ms.", ge=500)
+        int,
+        Meta(
+            description="How long a close may take before it is asked again, ms.",
+            ge=500,
+            le=86_400_000,
+        ),
     ] = 5000
     request_ttl_ms: Annotated[
         int, Meta(description="Age at which an OPEN request is dead, ms.", ge=100, le=60_000)
     ] = 2000
     reprice_hint_ms: Annotated[
-        int, Meta(description="Pace of word on a pending entry's signal, ms.", ge=50)
+        int, Meta(description="Pace of word on a pending entry's signal, ms.", ge=50, le=86_400_000)
     ] = 500
     execution_silence_ms: Annotated[
         int,
         Meta(
             description="Age of execution's last snapshot that blocks entries, ms.",
             ge=1000,
+            le=86_400_000,
             extra=ACCOUNT_WIDE,
         ),
     ] = 5000
     score_update_ms: Annotated[
-        int, Meta(description="Pace of published scores per symbol, ms.", ge=100)
+        int, Meta(description="Pace of published scores per symbol, ms.", ge=100, le=86_400_000)
     ] = 500
     close_on_opposite: Annotated[
         bool, Meta(description="Close a position at market on an armed opposite score.")

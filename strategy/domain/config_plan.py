@@ -17,7 +17,8 @@ class LadderTarget(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     """One take-profit of a ladder."""
 
     distance_pct: Annotated[
-        float, Meta(description="Gain from the average entry, percent in the unit.", gt=0)
+        float,
+        Meta(description="Gain from the average entry, percent in the unit.", gt=0, le=10_000),
     ]
     fraction: Annotated[
         float,
@@ -29,7 +30,12 @@ class LadderDca(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     """One averaging order of a ladder, resting from the first fill on."""
 
     distance_pct: Annotated[
-        float, Meta(description="Loss from the entry at which it rests, percent in the unit.", gt=0)
+        float,
+        Meta(
+            description="Loss from the entry at which it rests, percent in the unit.",
+            gt=0,
+            le=10_000,
+        ),
     ]
     size_x: Annotated[float, Meta(description="Its size, in sizes of the entry.", gt=0, le=10)] = (
         1.0
@@ -46,14 +52,16 @@ class LadderSettings(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         25.0
     )
     targets: Annotated[
-        tuple[LadderTarget, ...], Meta(description="Take-profits, nearest first.", min_length=1)
+        tuple[LadderTarget, ...],
+        Meta(description="Take-profits, nearest first.", min_length=1, max_length=20),
     ] = (
         LadderTarget(distance_pct=21.0, fraction=0.4),
         LadderTarget(distance_pct=42.0, fraction=0.3),
         LadderTarget(distance_pct=63.0, fraction=0.3),
     )
     dca_levels: Annotated[
-        tuple[LadderDca, ...], Meta(description="Averaging orders, nearest first; may be none.")
+        tuple[LadderDca, ...],
+        Meta(description="Averaging orders, nearest first; may be none.", max_length=20),
     ] = (
         LadderDca(distance_pct=5.0),
         LadderDca(distance_pct=15.0),
@@ -61,10 +69,11 @@ class LadderSettings(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     )
     stop_pct: Annotated[
         float,
-        Meta(description="Stop behind the average entry, percent in the unit.", gt=0),
+        Meta(description="Stop behind the average entry, percent in the unit.", gt=0, le=10_000),
     ] = 50.0
     break_even_after_tp: Annotated[
-        int, Meta(description="Target whose fill moves the stop to break-even, 0 = none.", ge=0)
+        int,
+        Meta(description="Target whose fill moves the stop to break-even, 0 = none.", ge=0, le=20),
     ] = 1
     time_stop_s: Annotated[
         int, Meta(description="Close if TP1 is not reached by then, s.", ge=1, le=604_800)

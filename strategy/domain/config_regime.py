@@ -22,16 +22,25 @@ class RegimeThresholds(
 
     # ILLIQUID, STALE
     min_depth_usd: Annotated[
-        float, Meta(description="Depth of 20 levels a side below which a book is thin, USD.", ge=0)
+        float,
+        Meta(
+            description="Depth of 20 levels a side below which a book is thin, USD.", ge=0, le=1e12
+        ),
     ] = 20_000.0
     max_spread_bps: Annotated[
         float, Meta(description="Spread above which a book is thin, bps.", gt=0, le=1000)
     ] = 15.0
     max_book_age_ms: Annotated[
-        float, Meta(description="Silence of the book that makes a symbol stale, ms.", ge=100)
+        float,
+        Meta(
+            description="Silence of the book that makes a symbol stale, ms.", ge=100, le=86_400_000
+        ),
     ] = 6000.0
     max_trade_age_ms: Annotated[
-        float, Meta(description="Time without a trade that makes a symbol stale, ms.", ge=100)
+        float,
+        Meta(
+            description="Time without a trade that makes a symbol stale, ms.", ge=100, le=86_400_000
+        ),
     ] = 600_000.0
     # baselines
     baseline_s: Annotated[
@@ -57,7 +66,7 @@ class RegimeThresholds(
         float, Meta(description="Least usual volatility, bps per sqrt(s).", gt=0, le=1000)
     ] = 0.2
     notional_floor_usd: Annotated[
-        float, Meta(description="Least usual trade flow, USD per s.", gt=0)
+        float, Meta(description="Least usual trade flow, USD per s.", gt=0, le=1e12)
     ] = 500.0
     # NEWS
     news_vol_x: Annotated[
@@ -92,7 +101,10 @@ class RegimeThresholds(
         float, Meta(description="Calm needed before a regime is left, s.", ge=0, le=3600)
     ] = 20.0
     feed_silence_ms: Annotated[
-        int, Meta(description="Gap between a symbol's frames that disarms it, ms.", ge=500)
+        int,
+        Meta(
+            description="Gap between a symbol's frames that disarms it, ms.", ge=500, le=86_400_000
+        ),
     ] = 3000
     # the whole market
     leader_symbol: Annotated[
@@ -146,7 +158,8 @@ class ScorerSettings(RegimeThresholds, frozen=True, kw_only=True, rename="camel"
         ),
     ] = "strategy.domain.scorer.LinearScorer"
     scorer_params: Annotated[
-        dict[str, float], Meta(description="Numbers handed to the scorer, by name.")
+        dict[str, Annotated[float, Meta(ge=-1e12, le=1e12)]],
+        Meta(description="Numbers handed to the scorer, by name.", max_length=200),
     ] = {}
     scorer_limit_ms: Annotated[
         float, Meta(description="Time a scorer may take for one frame, ms.", gt=0, le=1000)
@@ -159,6 +172,7 @@ class ScorerSettings(RegimeThresholds, frozen=True, kw_only=True, rename="camel"
         Meta(
             description="Age of a checkpoint that is not used any more, s.",
             ge=0,
+            le=31_536_000,
             extra=ACCOUNT_WIDE,
         ),
     ] = 3600.0

@@ -20,7 +20,10 @@ class CorrelationGroup(
     """Symbols that tend to move together: several positions in them are nearly one."""
 
     name: Annotated[str, Meta(description="Name shown in reasons.", min_length=1, max_length=40)]
-    symbols: Annotated[tuple[str, ...], Meta(description="Members, such as BTCUSDT.", min_length=1)]
+    symbols: Annotated[
+        tuple[str, ...],
+        Meta(description="Members, such as BTCUSDT.", min_length=1, max_length=1000),
+    ]
     max_positions: Annotated[
         int, Meta(description="Positions and pending entries in the group at a time.", ge=1, le=500)
     ]
@@ -51,7 +54,7 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         float, Meta(description="Equity lost if the stop is hit, percent.", gt=0, le=5)
     ] = 0.25
     max_notional_usd: Annotated[
-        float, Meta(description="Largest position of one symbol, USD.", gt=0)
+        float, Meta(description="Largest position of one symbol, USD.", gt=0, le=1e12)
     ] = 10_000.0
     leverage: Annotated[
         float, Meta(description="Leverage asked of the venue and the cap of sizing.", ge=1, le=100)
@@ -67,7 +70,10 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     ] = 0.5
     margin_tiers: Annotated[
         tuple[MarginTier, ...],
-        Meta(description="Risk-limit table a plan's liquidation price is reckoned with."),
+        Meta(
+            description="Risk-limit table a plan's liquidation price is reckoned with.",
+            max_length=200,
+        ),
     ] = DEFAULT_TIERS
     sizing_reserve_pct: Annotated[
         float,
@@ -107,6 +113,7 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         tuple[CorrelationGroup, ...],
         Meta(
             description="Symbols that move together, and how many of each group.",
+            max_length=500,
             extra=ACCOUNT_WIDE,
         ),
     ] = ()
@@ -124,6 +131,7 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         Meta(
             description="Day's loss that stops entries until UTC midnight, percent.",
             gt=0,
+            le=100,
             extra=ACCOUNT_WIDE,
         ),
     ] = 2.0
@@ -132,6 +140,7 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         Meta(
             description="Day's loss that forces all positions closed, percent.",
             gt=0,
+            le=100,
             extra=ACCOUNT_WIDE,
         ),
     ] = 3.0
@@ -158,6 +167,7 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         Meta(
             description="Fall from the equity peak that stops entries, percent.",
             gt=0,
+            le=100,
             extra=ACCOUNT_WIDE,
         ),
     ] = 10.0

@@ -29,7 +29,7 @@ class MarginTier(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     """One step of a risk-limit table."""
 
     up_to_usdt: Annotated[
-        float, Meta(description="Largest position value of this tier, USDT.", gt=0)
+        float, Meta(description="Largest position value of this tier, USDT.", gt=0, le=1e15)
     ]
     maintenance_bps: Annotated[
         float,
