@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from failover.domain.days import iso_ms
 from market.domain.kernel import MarketKernel
@@ -17,6 +17,7 @@ from replay.domain.calibration_samples import SampleStore
 from replay.domain.recordings import MarketData
 from strategy.domain.config import DecisionConfig
 from strategy.domain.gate import planned_cost
+from strategy.domain.scorer import BUILT_IN
 
 METHOD = (
     "Boundary frames on a grid; z of the strategy's own running scales; ridge regression of "
@@ -69,9 +70,9 @@ def run_calibration(
     for place, symbol in enumerate(data.symbols):
         if should_stop():
             raise Stopped
-        symbols.append(
-            calibrate(symbol, store.samples(place), FEATURES, settings, _yardstick(config, symbol))
-        )
+        yardstick = _yardstick(config, symbol)
+        judged = calibrate(symbol, store.samples(place), FEATURES, settings, yardstick)
+        symbols.append(_for_its_scorer(judged, config.strategy_for(symbol).scorer))
     return CalibrationReport(
         config_version=config.version,
         recording=data.description,
@@ -106,6 +107,16 @@ def _collected(
             store.take(frames, *reader.read(frames))
         on_progress()
     return store
+
+
+def _for_its_scorer(judged: SymbolCalibration, scorer: str) -> SymbolCalibration:
+    """Without a proposal where another scorer trades: what was estimated is the built-in one."""
+    if scorer == BUILT_IN:
+        return judged
+    refusal = (
+        f"nothing is proposed: scorer {scorer} trades it, these figures are the built-in one's"
+    )
+    return structs.replace(judged, found=None, verdict=f"{refusal}; {judged.verdict}")
 
 
 def _yardstick(config: DecisionConfig, symbol: str) -> Yardstick:

@@ -128,10 +128,15 @@ class Command(BaseCommand):
 
 def _require_new(out: Path) -> None:
     """Said before the work, not after it."""
-    if out.exists():
-        raise CommandError(f"{out}: exists; name a new file for the report")
+    for path in (out, _profile_beside(out)):
+        if path.exists():
+            raise CommandError(f"{path}: exists; name a new file for the report")
     if not out.parent.is_dir():
         raise CommandError(f"{out.parent}: no such folder; make it or name another for the report")
+
+
+def _profile_beside(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-profile.json")
 
 
 def _proposed(report: CalibrationReport, document: dict[str, Any] | None) -> str:
@@ -184,5 +189,6 @@ def _write(path: Path, report: CalibrationReport, document: dict[str, Any] | Non
     whole = {"report": msgspec.to_builtins(report), "proposal": document}
     path.write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=2))
     if document is not None:
-        profile = path.with_name(f"{path.stem}-profile.json")
-        profile.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        _profile_beside(path).write_bytes(
+            msgspec.json.format(msgspec.json.encode(document), indent=2)
+        )

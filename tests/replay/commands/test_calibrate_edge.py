@@ -150,6 +150,18 @@ def test_bad_input_is_refused_in_one_line_that_names_it(
     assert refused.value.returncode == 1
 
 
+def test_a_profile_of_an_earlier_calibration_is_not_overwritten(
+    recording: Path, tmp_path: Path
+) -> None:
+    profile = tmp_path / "found-profile.json"
+    profile.write_text("{}")
+
+    with pytest.raises(CommandError, match=r"found-profile\.json: exists; name a new file"):
+        calibrated(recording, "--out", tmp_path / "found.json")
+
+    assert profile.read_text() == "{}"
+
+
 @pytest.mark.shared_data
 def test_real_recordings_show_no_edge_after_cost_and_are_named_by_their_content(
     shared: Path, tmp_path: Path
