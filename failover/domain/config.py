@@ -17,7 +17,12 @@ from typing import Any
 import msgspec
 
 from failover.domain.config_sections import SECTIONS, ConfigError, SectionRegistry
-from failover.domain.config_validation import merged, override_errors, section_errors
+from failover.domain.config_validation import (
+    merged,
+    override_errors,
+    section_errors,
+    symbol_names,
+)
 
 __all__ = [
     "SECTIONS",
@@ -72,7 +77,7 @@ def load_document(
 ) -> tuple[ConfigDocument | None, list[ConfigError]]:
     """The document, or None and every error in it, in order of path.
 
-    `known_symbols`: names that overrides may use; any well-formed one when empty.
+    `known_symbols`: names that overrides and fields may use; any well-formed one when empty.
     """
     try:
         raw = msgspec.json.decode(document)
@@ -121,7 +126,11 @@ class _Reading:
                 self.sections[name] = msgspec.convert(raw.get(name, {}), struct_type)
             elif (rest := self._without_wrong_fields(name, struct_type, found)) is not None:
                 repaired[name] = rest
-        base_errors = [*registry.contradictions({**self.sections, **repaired})]
+        sound = {**self.sections, **repaired}
+        for name, section in sound.items():
+            for path, symbol in symbol_names(name, section):
+                self.errors += _name_errors(path, symbol, known_symbols)
+        base_errors = [*registry.contradictions(sound)]
         self.errors += _not_about(_wrong_fields(self.errors), base_errors)
         self._read_symbols(known_symbols, {(error.path, error.reason) for error in base_errors})
 

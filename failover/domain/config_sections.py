@@ -4,7 +4,7 @@
     SECTIONS.add_check(("risk", "execution"), fees_agree)
 
 A field says more of itself by `Meta(extra=…)`: `RESTART_ONLY` for what a running service cannot change,
-`ACCOUNT_WIDE` for what cannot differ by symbol.
+`ACCOUNT_WIDE` for what cannot differ by symbol, `SYMBOL_NAMES` for a symbol or several.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 RESTART_ONLY = {"restartOnly": True}
 ACCOUNT_WIDE = {"accountWide": True}
+SYMBOL_NAMES = {"symbolNames": True}
 
 
 class ConfigError(msgspec.Struct, frozen=True, order=True):

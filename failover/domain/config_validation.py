@@ -53,6 +53,22 @@ def override_errors(
             yield from _field_errors(f"{path}.{name}", each, fields[name].type)
 
 
+def symbol_names(path: str, section: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """(path, name) of each symbol that fields marked `SYMBOL_NAMES` name, other than by default."""
+    for field in msgspec.structs.fields(section):
+        held, inner = getattr(section, field.name), f"{path}.{field.encode_name}"
+        if held == field.default:
+            continue
+        each = [(inner, held)]
+        if isinstance(held, tuple):
+            each = [(f"{inner}[{index}]", item) for index, item in enumerate(held)]
+        for place, item in each:
+            if isinstance(item, msgspec.Struct):
+                yield from symbol_names(place, item)
+            elif field_extra(field.type).get("symbolNames"):
+                yield place, item
+
+
 def merged(base: Any, override: Any) -> Any:
     """`base` with the fields that `override` names; objects are merged, all else replaced."""
     if not (isinstance(base, dict) and isinstance(override, dict)):

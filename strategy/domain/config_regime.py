@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from failover.domain.config_sections import ACCOUNT_WIDE
+from failover.domain.config_sections import ACCOUNT_WIDE, SYMBOL_NAMES
 
 LONGEST_LAG_S = 120  # how far back the baselines are kept
 
@@ -112,7 +112,7 @@ class RegimeThresholds(
         Meta(
             description="Symbol whose fall or rise is the market's.",
             max_length=40,
-            extra=ACCOUNT_WIDE,
+            extra=ACCOUNT_WIDE | SYMBOL_NAMES,
         ),
     ] = "BTCUSDT"
     panic_ret_bps: Annotated[

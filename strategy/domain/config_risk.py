@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from failover.domain.config_sections import ACCOUNT_WIDE
+from failover.domain.config_sections import ACCOUNT_WIDE, SYMBOL_NAMES
 from strategy.domain.margin import DEFAULT_TIERS, MarginTier, tier_faults
 
 
@@ -22,7 +22,12 @@ class CorrelationGroup(
     name: Annotated[str, Meta(description="Name shown in reasons.", min_length=1, max_length=40)]
     symbols: Annotated[
         tuple[str, ...],
-        Meta(description="Members, such as BTCUSDT.", min_length=1, max_length=1000),
+        Meta(
+            description="Members, such as BTCUSDT.",
+            min_length=1,
+            max_length=1000,
+            extra=SYMBOL_NAMES,
+        ),
     ]
     max_positions: Annotated[
         int, Meta(description="Positions and pending entries in the group at a time.", ge=1, le=500)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from failover.domain.config import ConfigError, SectionRegistry, load_document
+from failover.domain.config_sections import SYMBOL_NAMES
 
 
 class Inner(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -33,6 +34,16 @@ class Second(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_f
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ValueError("low is above high")
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    symbols: Annotated[tuple[str, ...], Meta(extra=SYMBOL_NAMES)]
+
+
+class Naming(Struct, frozen=True, kw_only=True):
+    leader: Annotated[str, Meta(extra=SYMBOL_NAMES)] = "BTCUSDT"
+    groups: tuple[Group, ...] = ()
+    note: str = ""
 
 
 def registry() -> SectionRegistry:
@@ -143,6 +154,23 @@ def test_an_override_is_laid_over_the_base_and_judged_as_a_whole() -> None:
         "symbols.a: no symbol name, such as BTCUSDT",
         "symbols.a: not a JSON object of sections",
     ]
+
+
+def test_symbols_that_fields_name_are_judged_like_those_of_overrides() -> None:
+    made = SectionRegistry()
+    made.register("naming", Naming)
+
+    def found(document: object, *known: str) -> list[str]:
+        _, errors = load_document(msgspec.json.encode({"naming": document}), made, known)
+        return [str(error) for error in errors]
+
+    wrong = {"leader": "<b>", "groups": [{"symbols": ["XRPUSDT", "XRPUSD"]}], "note": "x"}
+    assert found(wrong, "XRPUSDT") == [
+        "naming.groups[0].symbols[1]: unknown symbol; known are XRPUSDT",
+        "naming.leader: no symbol name, such as BTCUSDT",
+    ]
+    assert found(wrong) == ["naming.leader: no symbol name, such as BTCUSDT"]
+    assert found({"groups": [{"symbols": ["XRPUSDT"]}]}, "XRPUSDT") == []
 
 
 def test_an_override_that_repeats_the_base_means_the_same() -> None:
