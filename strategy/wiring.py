@@ -13,6 +13,7 @@ from failover.services.config_follower import ConfigFollower
 from failover.services.config_reader import load_config
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
+from market.adapters.endpoints import bybit_endpoints
 from market.domain.frames import FRAME_DTYPE
 from strategy.adapters.scorer_watch import ScorerStopwatch
 from strategy.adapters.state_event_files import StateEventFiles
@@ -38,6 +39,17 @@ def compile_kernels() -> bool:
     return True
 
 
+def venue_of(settings: Any) -> str:
+    """The market whose frames come in: environment and address of its feed."""
+    environment = settings.ENVIRONMENT
+    endpoints = bybit_endpoints(
+        environment.bybit_env,
+        exchange_host=environment.exchange_host,
+        exchange_port=environment.exchange_port,
+    )
+    return f"{environment.bybit_env} at {endpoints.ws_public_linear}"
+
+
 async def start_strategy(
     context: ServiceContext,
     bus: Redis,
@@ -58,6 +70,7 @@ async def start_strategy(
         data_dir=settings.DATA_DIR,
         only_symbols=only_symbols,
         watch=ScorerStopwatch(),
+        venue=venue_of(settings),
     )
     context.on_drain(loop.close)
     context.spawn(_stop_with_host(context, loop), name="stop")

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategy.domain import numeric_layout as at
-from strategy.domain.numeric_kernel import NEVER
+from strategy.domain.numeric_kernel import NEVER, PANIC
 
 _LAYOUT = f"1/{at.STATE_I}/{at.STATE_F}/{at.RING_SERIES}/{at.RING_SECONDS}/" + ",".join(
     at.SCORE_FEATURES
 )
+_MAY_BE_UNKNOWN = [at.CURRENT_RV, at.LAST_BID, at.LAST_ASK]  # NaN where they are
 _NEVER_BEFORE = (at.LAST_TS, at.LAST_SEQ, at.LAST_STEADY_TS, at.LAST_BOUNDARY_TS)
 
 
@@ -100,11 +101,18 @@ class NumericState:
         )
 
     def restore(self, held: NumericCheckpoint) -> bool:
-        """Take over what `held` knows of our symbols; False (nothing changed) when it is of another build."""
-        if held.layout != _LAYOUT or not all(map(_is_whole, held.symbols.values())):
+        """Take over what `held` knows of our symbols; False (nothing changed) when it is of another build,
+        or has figures that no run can have: regimes that there are not, what is not a number.
+        """
+        if held.layout != _LAYOUT or not _is_sound_market(held):
             return False
-        if len(held.market_whole) != 8 * at.WHOLE_I or len(held.market_floats) != 8 * at.WHOLE_F:
+        if not all(_is_whole(numbers) and _is_sound(numbers) for numbers in held.symbols.values()):
             return False
+        self.take(held)
+        return True
+
+    def take(self, held: NumericCheckpoint) -> None:
+        """Take over what `held` knows of our symbols, unproved: it is of a run of this build."""
         for index, name in enumerate(self.symbols):
             numbers = held.symbols.get(name)
             if numbers is not None:
@@ -114,12 +122,11 @@ class NumericState:
         self.market_ints[:] = np.frombuffer(held.market_whole, np.int64)
         self.market_floats[:] = np.frombuffer(held.market_floats)
         self._count_again()
-        return True
 
     def remapped(self, symbols: tuple[str, ...]) -> NumericState:
         """The same state for another table of symbols; those that stay keep what they have."""
         other = NumericState.fresh(symbols)
-        other.restore(self.checkpoint())
+        other.take(self.checkpoint())
         return other
 
     def _count_again(self) -> None:
@@ -134,3 +141,22 @@ def _is_whole(numbers: SymbolNumbers) -> bool:
         and len(numbers.floats) == 8 * at.STATE_F
         and len(numbers.rings) == 8 * at.RING_SERIES * at.RING_SECONDS
     )
+
+
+def _is_sound(numbers: SymbolNumbers) -> bool:
+    whole, floats = np.frombuffer(numbers.whole, np.int64), np.frombuffer(numbers.floats)
+    seconds = np.frombuffer(numbers.rings)  # NaN where nothing was seen
+    known = np.delete(floats, _MAY_BE_UNKNOWN)
+    return bool(
+        0 <= whole[at.REGIME] < at.REGIMES
+        and np.isfinite(known).all()
+        and not np.isinf(floats).any()
+        and not np.isinf(seconds).any()
+    )
+
+
+def _is_sound_market(held: NumericCheckpoint) -> bool:
+    if len(held.market_whole) != 8 * at.WHOLE_I or len(held.market_floats) != 8 * at.WHOLE_F:
+        return False
+    code = np.frombuffer(held.market_whole, np.int64)[at.GLOBAL]
+    return bool(0 <= code <= PANIC and np.isfinite(np.frombuffer(held.market_floats)).all())

@@ -78,7 +78,7 @@ class Streams:
 
 
 class DecisionLoop:
-    """Owns the core and its streams from `open` to `close`."""
+    """Owns the core and its streams from `open` to `close`. `venue` names the market of the frames."""
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class DecisionLoop:
         data_dir: Path,
         only_symbols: frozenset[str] = frozenset(),
         watch: ScorerWatch | None = None,
+        venue: str = "",
     ) -> None:
         self._watch_scorers = watch
         self._client = client
@@ -100,7 +101,9 @@ class DecisionLoop:
         self._run_id = run_id
         self._only = only_symbols
         self._risk_path = data_dir / "system" / "risk_snapshot.json"
-        self._checkpoint = StateCheckpoint(data_dir / "system" / "strategy_state.msgpack")
+        self._checkpoint = StateCheckpoint(
+            data_dir / "system" / "strategy_state.msgpack", venue=venue
+        )
         self._requests = StreamWriter(client, streams.requests, _REQUESTS_MAXLEN, run_id=run_id)
         self._events = StreamWriter(client, streams.events, _EVENTS_MAXLEN, run_id=run_id)
         self._bad_entries = OncePerKind(logger, "bad_bus_entry")
