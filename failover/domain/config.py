@@ -23,6 +23,7 @@ from failover.domain.config_validation import (
     section_errors,
     symbol_names,
 )
+from failover.domain.strict_json import decode_strictly
 
 __all__ = [
     "SECTIONS",
@@ -81,11 +82,13 @@ def load_document(
     """
     try:
         raw = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _, faults = decode_strictly(document.decode())
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return None, [ConfigError("", f"not JSON: {error}")]
     if not isinstance(raw, dict):
         return None, [ConfigError("", "not a JSON object of sections")]
     reading = _Reading(raw, registry, known_symbols)
+    reading.errors += [ConfigError(fault.path, fault.reason) for fault in faults]
     if reading.errors:
         return None, sorted(set(reading.errors))
     version = content_version(reading.sections, reading.symbols)

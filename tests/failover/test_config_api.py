@@ -110,6 +110,33 @@ def test_every_error_of_a_document_comes_with_its_path(editor: Client) -> None:
     assert not ConfigVersion.objects.exists()
 
 
+@pytest.mark.parametrize("path", [VERSIONS, "/api/config/validate"])
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        ('{"document": {"\\ud800": 1}}', "document.\\ud800"),
+        ('{"document": {"strategy": {"scorer": "\\ud800.a"}}}', "document.strategy.scorer"),
+        ('{"document": {"risk": {"leverage": 2, "leverage": 9}}}', "document.risk.leverage"),
+        ('{"document": {}, "document": {}}', "document"),
+        ('"\\udfff"', "body"),
+    ],
+)
+def test_a_body_with_names_given_twice_or_half_characters_is_a_bad_request(
+    editor: Client, path: str, body: str, at: str
+) -> None:
+    answer = editor.post(path, body, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert [*answer.json()["error"]["fields"]] == [at]
+    assert not ConfigVersion.objects.exists()
+
+
+def test_a_body_that_is_no_json_is_a_bad_request(editor: Client) -> None:
+    for body in (b"{", b"\xff", b'{"document": NaN}', b"[" * 100_000, b"9" * 5000):
+        answer = editor.post(VERSIONS, body, content_type="application/json")
+        assert answer.status_code == 400
+
+
 def test_a_symbol_no_instrument_is_known_of_is_refused(editor: Client, monkeypatch: Any) -> None:
     monkeypatch.setattr(store, "known_symbols", lambda: frozenset({"BTCUSDT", "ETHUSDT"}))
 

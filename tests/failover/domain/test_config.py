@@ -196,6 +196,22 @@ def test_what_is_no_document_is_refused(text: bytes) -> None:
     assert errors
 
 
+def test_what_is_said_twice_is_refused_at_its_place() -> None:
+    """Only the last of two equal names would hold, and nobody would know."""
+    text = b"""{"second": {"mustSay": 1, "mustSay": 2}, "first": {"inner": {}, "inner": {}},
+        "symbols": {"BTCUSDT": {}, "BTCUSDT": {}}, "second": {"mustSay": 1}}"""
+
+    loaded, errors = load_document(text, registry())
+
+    assert loaded is None
+    assert [str(error) for error in errors] == [
+        "first.inner: named twice",
+        "second: named twice",
+        "second.mustSay: named twice",
+        "symbols.BTCUSDT: named twice",
+    ]
+
+
 NAMES = ["first", "second", "inner", "depthLevels", "steps", "maybe", "symbols", "BTCUSDT"]
 KEYS = st.sampled_from(NAMES) | st.text()
 TREES = st.recursive(
