@@ -2,9 +2,9 @@
 
 The desk routes commands to the venue and brings its updates back when they arrive. It returns the rest
 of what the core wanted, in order. `journal` is called with each batch before any command of it is
-submitted: the write-ahead point. When it says that it could not write, entries stay here (what protects
-or closes a position goes out all the same). `sent` gets the SENT lines once their commands have really been
-given to the venue.
+submitted: the write-ahead point. When it says that it could not write, what may add to a position stays
+here (what protects or closes one goes out all the same). `sent` gets the SENT lines once their commands have
+really been given to the venue.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from execution.domain.outputs import ExecutionOutput, LogLine, is_sent_line
 from execution.domain.profile import ExecutionSettings
 from execution.domain.sim_reports import Deliveries
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.domain.trade import adds_to_position
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
+    CommandRefused,
     OrderUpdated,
     PlaceOrder,
     SetLeverage,
     SetTradingStop,
+    VenueCode,
     VenueCommand,
     VenueOrderStatus,
 )
@@ -46,8 +49,18 @@ def _no_sent_log(lines: list[LogLine]) -> None:
     """Replay keeps no write-ahead log."""
 
 
-def _unwritten(order: PlaceOrder) -> OrderUpdated:
-    """An entry whose intent could not be written never leaves; it comes back as rejected."""
+def _unwritten(order: PlaceOrder | AmendOrder) -> OrderUpdated | CommandRefused:
+    """A command whose intent could not be written never leaves; it comes back as refused."""
+    if isinstance(order, AmendOrder):
+        return CommandRefused(
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            command="AMEND",
+            code=VenueCode.OK,  # the venue said nothing
+            reason=UNWRITABLE,
+            venue_ts_ns=order.decision_ts_ns,
+            deliver_at_ns=order.decision_ts_ns,
+        )
     return OrderUpdated(
         client_order_id=order.client_order_id,
         exchange_order_id="",
@@ -138,8 +151,11 @@ class SimulatedDesk:
             return outputs
         is_durable, kept_back = self.journal(outputs), set()
         for output in outputs:
-            if isinstance(output, PlaceOrder) and not (is_durable or output.reduce_only):
-                kept_back.add(output.client_order_id)
+            if isinstance(output, PlaceOrder | AmendOrder) and not (
+                is_durable or self._never_adds(output)
+            ):
+                if isinstance(output, PlaceOrder):
+                    kept_back.add(output.client_order_id)
                 self.deliveries.push([_unwritten(output)])
             elif isinstance(output, COMMANDS):
                 self.venue.submit(output)
@@ -147,3 +163,8 @@ class SimulatedDesk:
         if sent := [_as_it_was(line, kept_back) for line in lines if is_sent_line(line)]:
             self.sent(sent)
         return [output for output in outputs if not isinstance(output, COMMANDS)]
+
+    def _never_adds(self, command: PlaceOrder | AmendOrder) -> bool:
+        """By leg, not by `reduce_only`: a stray may have to be closed by an order without it."""
+        order = self.core.orders.get(command.client_order_id)
+        return order is not None and not adds_to_position(order.leg)

@@ -19,6 +19,8 @@ from strategy.domain.risk import loss_at_stop_usdt
 ENTRY, STOP, CLOSE = "ENTRY", "STOP", "CLOSE"
 LIQUIDATION, LIQUIDATED = "LIQUIDATION", "LIQUIDATED"  # a leg that no order of ours makes, and why
 
+UNSEEN, POSITION_DIFFERS = "UNSEEN", "POSITION_DIFFERS"  # the same for what only its position tells
+
 
 def dca_leg(level: int) -> str:
     """Leg name of averaging order `level`, counted from 1."""
@@ -28,6 +30,11 @@ def dca_leg(level: int) -> str:
 def tp_leg(level: int) -> str:
     """Leg name of take-profit `level`, counted from 1."""
     return f"TP{level}"
+
+
+def adds_to_position(leg: str) -> bool:
+    """Whether fills of a leg make the position larger; all other legs protect or close it."""
+    return leg == ENTRY or leg.startswith("DCA")
 
 
 class TradePhase(StrEnum):
@@ -48,6 +55,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     mark_ticks: float | None = None
     funding_rate: float = math.nan  # fraction; positive: longs pay; NaN = unknown
     seconds_to_funding: float = math.nan
+
+    @property
+    def has_touch(self) -> bool:
+        """Both sides are there: with one alone there is neither a mid nor a way in and out."""
+        return self.bid_ticks > 0 and self.ask_ticks > 0
 
     @property
     def mid_ticks(self) -> float:
@@ -154,7 +166,7 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     def on_fill(self, leg: str, fill: OrderFilled) -> None:
         """Book one execution of one of our legs."""
         value = fill.price_ticks * fill.qty_lots
-        if leg == ENTRY or leg.startswith("DCA"):
+        if adds_to_position(leg):
             if not self.entered_lots:
                 self.opened_ts_ns = self.unprotected_since_ns = fill.deliver_at_ns
                 self.best_ticks = self.worst_ticks = self.extreme_ticks = float(fill.price_ticks)
