@@ -56,6 +56,11 @@ def least_lots(instrument: Instrument) -> int:
     return max(1, math.ceil(instrument.min_qty / instrument.qty_step))
 
 
+def most_market_lots(instrument: Instrument) -> int:
+    """What one order at market, and so one stop, can carry."""
+    return instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
+
+
 def least_value(instrument: Instrument) -> int:
     """The venue's minimum notional, ticks times lots."""
     return math.ceil(instrument.min_notional / (instrument.tick_size * instrument.qty_step))
@@ -66,6 +71,11 @@ def dearest_entry(plan: TradePlan, reference_ticks: float) -> float:
     if plan.side is Side.SHORT or not plan.entry.max_reprices or plan.entry.price_ticks is None:
         return reference_ticks
     return reference_ticks * (1.0 + (plan.entry.max_chase_bps or 0.0) / 1e4)
+
+
+def planned_lots(plan: TradePlan, qty_lots: int) -> int:
+    """The position of a plan, its entry cut to `qty_lots`, when every averaging order has filled."""
+    return sum(lots for _, lots in _planned_legs(plan, qty_lots, 0.0))
 
 
 def _planned_legs(plan: TradePlan, qty_lots: int, reference_ticks: float) -> list[Leg]:

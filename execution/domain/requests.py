@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from execution.domain.exposure import least_lots, least_value, planned_exposure
+from execution.domain.exposure import (
+    least_lots,
+    least_value,
+    most_market_lots,
+    planned_exposure,
+    planned_lots,
+)
 from execution.domain.guards import GuardContext, GuardedOrder, SafetyResult, validate_order_request
 from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState
-from execution.domain.outputs import RecordRow
 from execution.domain.trade import CLOSE, ENTRY, ManagedTrade
 from execution.domain.trade_entry import entry_order
 from execution.domain.trade_manager import begin_close
@@ -107,6 +112,9 @@ class RequestDesk:
         )
         found = entry_refusals(entry, work.account(now), limits, own)
         refusals = [f"{code}: {words}" for code, words in found]
+        worst, most = planned_lots(plan, qty_lots), most_market_lots(instrument)
+        if worst > most:  # no single stop could protect it
+            refusals.append(f"RISK_STOP_SIZE: {worst} lots at worst, one stop carries {most}")
         if plan.leverage > instrument.max_leverage:  # by then the entry would be on its way
             largest = instrument.max_leverage
             refusals.append(f"RISK_LEVERAGE: {plan.leverage:g}x (the venue gives {largest:g}x)")
@@ -147,7 +155,8 @@ class RequestDesk:
                 safe_mode_reasons=tuple(state.book.safe_mode),
                 trading_enabled=state.book.trading_enabled,
                 open_orders=sum(1 for order in state.orders.values() if order.is_live),
-                symbol_is_busy=self._work.is_busy(request.symbol),
+                symbol_is_busy=self._work.is_busy(request.symbol)
+                or request.symbol in state.position_doubts,
                 quality_is_blocked=self._work.quality.refuses(request.symbol, now),
                 quality_qty_pct=self._work.quality.entry_qty_pct(request.symbol, now),
                 daily_loss_near_limit=-risk.daily_pnl
@@ -176,7 +185,7 @@ class RequestDesk:
         if instrument is not None:
             order = self._refused_order(request, leg, text, now)
             self._work.log("RESULT", order, now)
-            self._work.news.append(RecordRow(self._work.order_row(order, now)))
+            self._work.show_order(order, now)
         # Phase 10 knows two words for this: §8.2 the rejection, which moves the symbol, and §5 the error,
         # which is for whoever watches; `status` tells it from an error that stops the symbol.
         self._work.news += [

@@ -16,7 +16,7 @@ from execution.domain.trade import (
     tp_leg,
 )
 from execution.domain.trade_prices import first_target_reached
-from execution.domain.trade_scene import AT_REST, Scene, has_failed, may_place
+from execution.domain.trade_scene import AT_REST, Scene, has_failed, may_amend, may_place
 from execution.domain.venue import OrderType, TimeInForce
 
 STOP_MOVE = "STOP_MOVE"  # key of the pause after a refused move of the stop
@@ -29,15 +29,17 @@ def stop_has_failed(trade: ManagedTrade, scene: Scene) -> bool:
 
 
 def stop_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
-    """One stop for the whole position: placed, or amended in place."""
+    """One stop for the whole position, as far as one order carries it: placed, or amended in place."""
     stop = trade.order_of(STOP, scene.orders)
     if stop is None:
         if not may_place(trade, STOP, scene) or stop_has_failed(trade, scene):
             return []
-        return [_stop_order(trade)]
+        return [_stop_order(trade, min(trade.position_lots, scene.most_lots))]
     if stop.amending or stop.state is not OrderState.OPEN:
         return []
-    wanted_qty = trade.position_lots + stop.filled_lots
+    if not may_amend(trade, STOP, scene.now_ns):
+        return []
+    wanted_qty = min(trade.position_lots + stop.filled_lots, scene.most_lots)
     qty = wanted_qty if wanted_qty != stop.qty_lots else None
     may_move = scene.now_ns >= trade.retry_at_ns.get(STOP_MOVE, 0)
     trigger = trade.stop_ticks if trade.stop_ticks != stop.trigger_ticks and may_move else None
@@ -46,13 +48,13 @@ def stop_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     return [Amend(client_order_id=stop.client_order_id, qty_lots=qty, trigger_ticks=trigger)]
 
 
-def _stop_order(trade: ManagedTrade) -> Place:
+def _stop_order(trade: ManagedTrade, lots: int) -> Place:
     return Place(
         leg=STOP,
         side=trade.entry_side.opposite,
         type=OrderType.STOP_MARKET,
         time_in_force=TimeInForce.IOC,
-        qty_lots=trade.position_lots,
+        qty_lots=lots,
         trigger_ticks=trade.stop_ticks,
         trigger_by=trade.trigger_by,
         reduce_only=True,
@@ -72,7 +74,7 @@ def take_profit_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
         room -= wanted
         order = trade.order_of(leg, scene.orders)
         if order is not None:
-            actions += _fit(order, wanted, price)
+            actions += _fit(order, wanted, price, may_change=may_amend(trade, leg, scene.now_ns))
         elif wanted and may_place(trade, leg, scene):
             actions.append(_take_profit(trade, leg, price, wanted))
     return actions
@@ -93,9 +95,12 @@ def _take_profit(trade: ManagedTrade, leg: str, price_ticks: int, lots: int) -> 
 
 
 def averaging_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
-    """Averaging orders rest from the end of the entry until the first target is reached."""
+    """Averaging orders rest from the end of the entry until the first target is reached.
+
+    While nothing may be added they are taken back, and come again afterwards.
+    """
     actions: list[Action] = []
-    is_over = trade.break_even_moved or first_target_reached(trade)
+    is_over = not scene.may_add or trade.break_even_moved or first_target_reached(trade)
     for level in range(1, len(trade.plan.dca_levels) + 1):
         _give_up_if_failed(trade, dca_leg(level), "its size goes to the next one", scene)
     for level, target in enumerate(trade.dca_targets(), start=1):
@@ -103,7 +108,7 @@ def averaging_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
         wanted = 0 if is_over else max(target - trade.dca_filled_lots.get(leg, 0), 0)
         order = trade.order_of(leg, scene.orders)
         if order is not None:
-            actions += _fit(order, wanted, price)
+            actions += _fit(order, wanted, price, may_change=may_amend(trade, leg, scene.now_ns))
         elif wanted and may_place(trade, leg, scene):
             actions.append(_averaging_order(trade, leg, price, wanted))
     return actions
@@ -131,13 +136,13 @@ def _give_up_if_failed(trade: ManagedTrade, leg: str, then: str, scene: Scene) -
     )
 
 
-def _fit(order: Order, wanted: int, price_ticks: int) -> list[Action]:
+def _fit(order: Order, wanted: int, price_ticks: int, *, may_change: bool) -> list[Action]:
     """Bring a live limit to the quantity and price it should have."""
     if order.canceling or order.amending or order.state is OrderState.INTENT:
         return []
     if wanted == 0:
         return [Cancel(client_order_id=order.client_order_id, reason="NOT_NEEDED")]
-    if order.state not in AT_REST:
+    if order.state not in AT_REST or not may_change:
         return []
     qty = wanted + order.filled_lots if wanted != order.leaves_lots else None
     price = price_ticks if price_ticks != order.price_ticks else None
@@ -147,10 +152,10 @@ def _fit(order: Order, wanted: int, price_ticks: int) -> list[Action]:
 
 
 def closing_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
-    """Everything that could add or rest goes; a market order takes the position out."""
+    """Everything that could add or rest goes; market orders, one by one, take the position out."""
     actions: list[Action] = []
     if trade.order_of(CLOSE, scene.orders) is None and may_place(trade, CLOSE, scene):
-        actions.append(_closing_order(trade))
+        actions.append(_closing_order(trade, scene))
         if has_failed(trade, CLOSE, scene):
             last = scene.orders[trade.orders[CLOSE]]
             scene.alerts.append(
@@ -166,24 +171,26 @@ def closing_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     ]
 
 
-def _closing_order(trade: ManagedTrade) -> Place:
+def _closing_order(trade: ManagedTrade, scene: Scene) -> Place:
+    # Only beside a holding of the other side may the close of a stray make the venue's position larger.
+    has_opponent = trade.is_stray and scene.others_lots * trade.plan.side.sign < 0
     return Place(
         leg=CLOSE,
         side=trade.entry_side.opposite,
         type=OrderType.MARKET,
         time_in_force=TimeInForce.IOC,
-        qty_lots=trade.position_lots,
-        reduce_only=not trade.is_stray,  # beside another trade the sum may point elsewhere
+        qty_lots=min(trade.position_lots, scene.most_lots),
+        reduce_only=not has_opponent,
     )
 
 
 def sweep(trade: ManagedTrade, scene: Scene) -> list[Action]:
-    """Flat: no stop, take-profit or close may stay behind (the entry has its own rule)."""
+    """Flat: no stop or take-profit may stay behind, nor a close that could open (see `entry_actions`)."""
     return [
         Cancel(client_order_id=order.client_order_id, reason="FLAT")
         for leg in trade.orders
         if leg != ENTRY
         and (order := trade.order_of(leg, scene.orders)) is not None
         and not order.canceling
-        and order.type is not OrderType.MARKET
+        and not (order.type is OrderType.MARKET and order.reduce_only)
     ]

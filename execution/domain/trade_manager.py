@@ -92,7 +92,8 @@ def _decide_phase(trade: ManagedTrade, scene: Scene) -> None:
 
 def _watch_protection(trade: ManagedTrade, scene: Scene) -> None:
     stop, now_ns = trade.order_of(STOP, scene.orders), scene.now_ns
-    if stop is not None and stop.state in AT_REST:
+    covers = stop is not None and stop.leaves_lots >= trade.position_lots
+    if stop is not None and stop.state in AT_REST and covers:
         trade.unprotected_since_ns = 0
         trade.protected_since_ns = trade.protected_since_ns or now_ns
         return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from execution.domain.config import ExecutionConfig
+from execution.domain.exposure import most_market_lots
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ManagedTrade, Quote
 from market.domain.instruments import Instrument
@@ -23,13 +24,25 @@ class Scene:
     now_ns: int
     config: ExecutionConfig
     instrument: Instrument
+    no_adding: str = ""  # why no entry or averaging order may rest or leave now
+    others_lots: int = 0  # signed: what else is held of the symbol; told to a stray only
     alerts: list[str] = field(default_factory=list)
+
+    @property
+    def most_lots(self) -> int:
+        """What one order at market can carry."""
+        return most_market_lots(self.instrument)
 
     @property
     def touch(self) -> Quote | None:
         """The quote, where it has prices."""
         quote = self.quote
-        return quote if quote is not None and quote.bid_ticks > 0 else None
+        return quote if quote is not None and quote.has_touch else None
+
+    @property
+    def may_add(self) -> bool:
+        """Whether the position may grow; closing and protecting it always may."""
+        return not self.no_adding
 
 
 def may_place(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
@@ -37,11 +50,39 @@ def may_place(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
     return leg not in trade.given_up and scene.now_ns >= trade.retry_at_ns.get(leg, 0)
 
 
+def may_amend(trade: ManagedTrade, leg: str, now_ns: int) -> bool:
+    """At once, and after a refusal only when its pause is over."""
+    return now_ns >= trade.retry_at_ns.get(_amend_of(leg), 0)
+
+
+def note_refused_amend(
+    trade: ManagedTrade, leg: str, now_ns: int, config: ExecutionConfig
+) -> bool:
+    """Each refused amend of a leg in a row doubles the pause; True for the first of them."""
+    key = _amend_of(leg)
+    refused = trade.failures.get(key, 0)
+    pause_ms = min(config.leg_retry_ms << min(refused, 16), config.leg_retry_max_ms)
+    trade.failures[key] = refused + 1
+    trade.retry_at_ns[key] = now_ns + pause_ms * MS
+    return refused == 0
+
+
+def note_amended(trade: ManagedTrade, leg: str) -> None:
+    """The venue has changed an order of `leg`: the pauses are over."""
+    trade.failures.pop(_amend_of(leg), None)
+    trade.retry_at_ns.pop(_amend_of(leg), None)
+
+
+def _amend_of(leg: str) -> str:
+    return f"{leg} AMEND"
+
+
 def note_attempt(
     trade: ManagedTrade, leg: str, before: Order | None, now_ns: int, config: ExecutionConfig
 ) -> int:
     """Count an order of `leg` and return its number, from 1; each fruitless one doubles the pause."""
-    fruitless = before is not None and not before.filled_lots
+    # An order that we took back ourselves has not failed.
+    fruitless = before is not None and not (before.filled_lots or before.canceling)
     trade.failures[leg] = trade.failures.get(leg, 0) + 1 if fruitless else 0
     doublings = min(trade.failures[leg], 16)
     pause_ms = min(config.leg_retry_ms << doublings, config.leg_retry_max_ms)
@@ -53,6 +94,6 @@ def note_attempt(
 def has_failed(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
     """So many orders of a leg in a row have ended without a fill that there is no sense in more."""
     last = scene.orders.get(trade.orders.get(leg, ""))
-    if last is None or last.is_live or last.filled_lots:
+    if last is None or last.is_live or last.filled_lots or last.canceling:
         return False
     return trade.failures.get(leg, 0) + 1 >= scene.config.max_retry_count
