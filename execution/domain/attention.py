@@ -28,7 +28,7 @@ def first_needed(work: Workspace, frames: Frames, start: int) -> int:
     While anything is held each whole second counts: equity moves, and limits with it.
     """
     state = work.state
-    if state.strays:
+    if state.strays or state.position_doubts:
         return start
     if state.trades:
         frames = frames[: start + _FRAMES_AHEAD]
@@ -39,10 +39,8 @@ def first_needed(work: Workspace, frames: Frames, start: int) -> int:
         looked_ns = work.settled.get(trade.symbol)
         if looked_ns is None:
             return start
-        stop = start + first_for_trade(
-            trade, state.orders, work.config_for(trade.symbol), frames[start:stop],
-            work.columns[trade.symbol], looked_ns,
-        )  # fmt: skip
+        scene, column = work.scene(trade, looked_ns), work.columns[trade.symbol]
+        stop = start + first_for_trade(trade, scene, frames[start:stop], column)
     return stop
 
 

@@ -33,6 +33,7 @@ from execution.domain.venue import (
     FundingPaid,
     OrderFilled,
     OrderUpdated,
+    PositionUpdated,
     VenueUpdate,
 )
 from execution.domain.views import Views
@@ -112,7 +113,9 @@ class ExecutionCore:
         elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
             self._work.settled.clear()
             self._on_order_news(update, now)
-        # PositionUpdated and WalletUpdated repeat what fills and funding have said.
+        elif isinstance(update, PositionUpdated):
+            self._trades.on_position(update, now)
+        # WalletUpdated repeats what fills and funding have said.
         return self._work.take()
 
     def _on_order_news(self, update: OrderUpdated | OrderFilled | CommandRefused, now: int) -> None:
@@ -122,6 +125,7 @@ class ExecutionCore:
                 self._trades.on_fill(order, update, now)
             else:
                 self._trades.on_foreign_fill(update, now)
+            self._trades.on_position_filled(update)
         elif isinstance(update, CommandRefused) and update.command == "LEVERAGE":
             self._trades.on_leverage_refused(update, now)
         elif order is None:
@@ -177,6 +181,7 @@ class ExecutionCore:
     def on_timer(self, now_ns: int) -> list[ExecutionOutput]:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
+        self._trades.settle_doubts(now)
         for trade in (*state.trades.values(), *state.strays.values()):
             # A settled trade was managed at its own frame of this instant.
             if trade.is_stray or self._work.settled.get(trade.symbol) != now:
@@ -184,8 +189,8 @@ class ExecutionCore:
         if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now
             self._trades.forget_ended_before(now - FINISHED_KEPT_NS)
-            self._trades.enforce_limits(now)
-            self._work.news.append(self.snapshot(now))
+            account = self._trades.enforce_limits(now)
+            self._work.news.append(self._views.snapshot(now, account))
         return self._work.take()
 
     def on_config(
@@ -218,12 +223,17 @@ class ExecutionCore:
         return self._work.take()
 
     def set_safe_mode(self, reason: str, text: str, now_ns: int) -> list[ExecutionOutput]:
-        """The host found a cause (a full disk, a lost feed): entries stop until it is cleared."""
+        """The host found a cause (a full disk, a lost feed): entries stop until it is cleared.
+
+        Those under way are taken back at the next look at their trade.
+        """
+        self._work.settled.clear()
         self._operators.safe_mode_on(reason, text, self._work.tick_clock(now_ns))
         return self._work.take()
 
     def clear_safe_mode(self, reason: str, now_ns: int) -> list[ExecutionOutput]:
         """The cause is proven gone."""
+        self._work.settled.clear()
         causes = self._work.state.book.safe_mode
         if causes.pop(reason, None) is not None:
             kind = EventType.SAFE_MODE_ON if causes else EventType.SAFE_MODE_OFF

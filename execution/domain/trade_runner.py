@@ -10,12 +10,23 @@ from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState, OrderTransition
 from execution.domain.outputs import RecordRow
 from execution.domain.records import fill_record, position_record, price, quantity, trade_record
-from execution.domain.strays import LATE_FILL, foreign_trade
+from execution.domain.strays import (
+    LATE_FILL,
+    PositionDoubt,
+    bust_parts,
+    foreign_trade,
+    part_of,
+    taken_off,
+    unseen_fill,
+)
 from execution.domain.trade import (
+    CLOSE,
     ENTRY,
     LIQUIDATED,
     LIQUIDATION,
+    POSITION_DIFFERS,
     STOP,
+    UNSEEN,
     Action,
     Amend,
     ManagedTrade,
@@ -29,7 +40,7 @@ from execution.domain.trade_manager import (
     on_stop_refused,
     plan_actions,
 )
-from execution.domain.trade_scene import Scene, note_attempt
+from execution.domain.trade_scene import note_amended, note_attempt, note_refused_amend
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
@@ -38,6 +49,7 @@ from execution.domain.venue import (
     FundingPaid,
     OrderFilled,
     OrderUpdated,
+    PositionUpdated,
     SetLeverage,
     VenueCode,
     VenueCommand,
@@ -45,6 +57,7 @@ from execution.domain.venue import (
 from execution.domain.workspace import Workspace
 from failover.domain.days import iso_ms
 from strategy.domain.messages import EventType, ExecutionEvent
+from strategy.domain.risk import AccountRisk, forces_close
 
 _WRONG_SIDE = frozenset({VenueCode.TRIGGER_NOT_ABOVE, VenueCode.TRIGGER_NOT_BELOW})
 _LOG_KIND = {
@@ -74,14 +87,19 @@ class TradeRunner:
         order.on_update(update)
         if update.status != "ACKNOWLEDGED":
             order.amending = False
-        changed = before != (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
+        after = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
+        changed = before != after
         if changed:
             self._work.log(_LOG_KIND.get(update.status.value, "UPDATE"), order, now)
-            self._work.news.append(RecordRow(self._work.order_row(order, now)))
+            self._work.show_order(order, now)
         self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)
         trade = self._trade_of(order)
         if trade is None:
             return
+        if before[1:] != after[1:]:
+            note_amended(trade, order.leg)
+        if order.leg == STOP and order.qty_lots > before[1] and trade.unprotected_since_ns:
+            trade.unprotected_since_ns = now  # it follows a position that grows: wait anew
         if order.leg == STOP and update.code in _WRONG_SIDE and trade.position_lots > 0:
             begin_close(trade, "STOP_LOSS")  # the price is through the stop already
         has_moved = order.state is not before[0]
@@ -104,13 +122,55 @@ class TradeRunner:
         if trade is None:
             return
         if order.leg == STOP and update.code in _WRONG_SIDE:
-            on_stop_refused(trade, self._scene(trade, now))
+            on_stop_refused(trade, self._work.scene(trade, now))
+        elif update.command == "AMEND" and update.code != VenueCode.ORDER_NOT_FOUND:
+            self._note_refused_amend(trade, order, now)
         self.manage(trade, now)
+
+    def _note_refused_amend(self, trade: ManagedTrade, order: Order, now: int) -> None:
+        config = self._work.config_for(order.symbol)
+        if note_refused_amend(trade, order.leg, now, config) and order.leg != ENTRY:
+            text = f"change of {order.leg} refused ({order.last_error}): asked for ever more slowly"
+            self._work.alert(order.symbol, text, now, trade)
 
     def on_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
         if not order.on_fill(fill):
             return
         self._work.quality.on_fill(order, fill, self._work.quotes.get(order.symbol), now)
+        instrument = self._work.instruments[order.symbol]
+        self._log_fill(order, fill, now)
+        self._work.news.append(RecordRow(fill_record(fill, order, instrument)))
+        self._work.show_order(order, now)
+        trade = self._trade_of(order) or self._take_up(order, now)
+        if trade is None:
+            self._undo(foreign_trade(fill), fill, now)
+            return
+        beyond = fill.qty_lots - max(trade.position_lots, 0)
+        if order.leg == CLOSE and not order.reduce_only and beyond > 0:
+            self._on_overshoot(trade, order, fill, beyond, now)
+            return
+        is_first = trade.entered_lots == 0
+        trade.on_fill(order.leg, fill)
+        self._state_news(trade, order, now, fill)
+        if is_first and order.leg == ENTRY and not trade.is_stray:
+            self._work.event(
+                EventType.EXECUTION_POSITION_OPENED, trade.symbol, now, "", trade, order
+            )
+        self.manage(trade, now)
+
+    def _on_overshoot(
+        self, trade: ManagedTrade, order: Order, fill: OrderFilled, beyond: int, now: int
+    ) -> None:
+        """A close that need not reduce sold more than was left: that opened a position, undone as well."""
+        if beyond < fill.qty_lots:
+            trade.on_fill(order.leg, part_of(fill, fill.qty_lots - beyond))
+        self.manage(trade, now)
+        opened = part_of(fill, beyond)
+        self._undo(foreign_trade(opened), opened, now)
+
+    def _log_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
+        if not self._work.records:
+            return
         instrument = self._work.instruments[order.symbol]
         self._work.log(
             "FILL",
@@ -123,36 +183,87 @@ class TradeRunner:
             fee=float(fill.fee_usdt),
             isMaker=fill.is_maker,
         )
-        self._work.news.append(RecordRow(fill_record(fill, order, instrument)))
-        self._work.news.append(RecordRow(self._work.order_row(order, now)))
-        trade = self._trade_of(order) or self._take_up(order, now)
-        if trade is None:
-            self._undo(foreign_trade(fill), fill, now)
-            return
-        is_first = trade.entered_lots == 0
-        trade.on_fill(order.leg, fill)
-        self._state_news(trade, order, now, fill)
-        if is_first and order.leg == ENTRY and not trade.is_stray:
-            self._work.event(
-                EventType.EXECUTION_POSITION_OPENED, trade.symbol, now, "", trade, order
-            )
-        self.manage(trade, now)
 
     def on_foreign_fill(self, fill: OrderFilled, now: int) -> None:
         """A fill of no order that we know: the venue took our position over, or a trade long ended."""
         if not self._work.is_new_execution(fill.exec_id):
             return
         self._work.log_fill(fill, now)
-        trade = self._work.state.trades.get(fill.symbol)
-        closes = trade is not None and fill.side is not trade.entry_side
         if fill.exec_type is not ExecType.BUST:
             self._undo(foreign_trade(fill), fill, now)
-        elif trade is not None and closes:
-            begin_close(trade, LIQUIDATED)
-            trade.on_fill(LIQUIDATION, fill)
-            self.manage(trade, now)
         else:
-            self._work.alert(fill.symbol, f"{fill.qty_lots} lots liquidated that are not held", now)
+            self._on_bust(fill, now)
+
+    def _on_bust(self, bust: OrderFilled, now: int) -> None:
+        """The venue took the position over, whoever of us held it."""
+        parts = bust_parts(bust, self._work.held(bust.symbol))
+        for trade, part in parts:
+            begin_close(trade, LIQUIDATED)
+            trade.on_fill(LIQUIDATION, part)
+        for trade, _ in parts:  # when all are booked: what one needs depends on the others
+            self.manage(trade, now)
+        left = bust.qty_lots - sum(part.qty_lots for _, part in parts)
+        if left > 0:
+            self._work.alert(bust.symbol, f"{left} lots liquidated that are not held", now)
+
+    def on_position(self, update: PositionUpdated, now: int) -> None:
+        """The venue's own position against all that is held here; older news than was heard says nothing."""
+        state, symbol = self._work.state, update.symbol
+        if update.venue_ts_ns < state.position_told_ns.get(symbol, 0):
+            return
+        state.position_told_ns[symbol] = update.venue_ts_ns
+        before = state.position_doubts.pop(symbol, None)
+        if update.lots != self._work.signed_position(symbol):
+            state.position_doubts[symbol] = PositionDoubt(
+                symbol=symbol,
+                lots=update.lots,
+                venue_ts_ns=update.venue_ts_ns,
+                since_ns=before.since_ns if before is not None else now,
+            )
+
+    def on_position_filled(self, fill: OrderFilled) -> None:
+        """A fill may explain a difference; after a newer one the venue's position must be told anew."""
+        state, symbol = self._work.state, fill.symbol
+        state.position_told_ns[symbol] = max(
+            fill.venue_ts_ns, state.position_told_ns.get(symbol, 0)
+        )
+        doubt = state.position_doubts.get(symbol)
+        if doubt is not None and (
+            fill.venue_ts_ns > doubt.venue_ts_ns or doubt.lots == self._work.signed_position(symbol)
+        ):
+            del state.position_doubts[symbol]
+
+    def settle_doubts(self, now: int) -> None:
+        """A difference that has stayed is believed: never are lots left that nobody looks after."""
+        for symbol, doubt in list(self._work.state.position_doubts.items()):
+            wait_ns = self._work.config_for(symbol).protect_deadline_ms * 1_000_000
+            if now - doubt.since_ns >= wait_ns:
+                del self._work.state.position_doubts[symbol]
+                self._settle(symbol, doubt.lots, now)
+
+    def _settle(self, symbol: str, venue_lots: int, now: int) -> None:
+        held, known = self._work.held(symbol), self._work.signed_position(symbol)
+        if venue_lots == known:
+            return
+        text = f"the venue holds {venue_lots} lots, {known} are known: the difference is settled"
+        self._work.alert(symbol, text, now)
+        difference = venue_lots - known
+        taken, price_ticks = taken_off(held, difference), self._price_of_now(symbol, held)
+        unseen = unseen_fill(symbol, difference, price_ticks, now)
+        for trade, lots in taken:
+            begin_close(trade, POSITION_DIFFERS)
+            trade.on_fill(UNSEEN, part_of(unseen, lots))
+        for trade, _ in taken:
+            self.manage(trade, now)
+        if left := abs(difference) - sum(lots for _, lots in taken):
+            rest = part_of(unseen, left)
+            self._undo(foreign_trade(rest), rest, now)
+
+    def _price_of_now(self, symbol: str, held: list[ManagedTrade]) -> int:
+        quote = self._work.quotes.get(symbol)
+        if quote is not None and quote.has_touch:
+            return round(quote.mid_ticks)
+        return round(held[0].average_entry_ticks) if held else 0
 
     def use_leverage(self, trade: ManagedTrade, now: int) -> None:
         """Tell the venue the leverage of the plan, if it is another than it was told last."""
@@ -211,31 +322,26 @@ class TradeRunner:
         trade.on_fill(ENTRY, fill)
         self.manage(trade, now)
 
-    def _scene(self, trade: ManagedTrade, now: int) -> Scene:
-        return Scene(
-            orders=self._work.state.orders,
-            quote=self._work.quotes.get(trade.symbol),
-            now_ns=now,
-            config=self._work.config_for(trade.symbol),
-            instrument=self._work.instruments[trade.symbol],
-        )
-
     def manage(self, trade: ManagedTrade, now: int) -> None:
         """Do what the trade needs, show it when it changed, and end it when it is over."""
-        scene = self._scene(trade, now)
+        scene = self._work.scene(trade, now)
         actions = plan_actions(trade, scene)
         for text in scene.alerts:
             self._work.alert(trade.symbol, text, now, trade)
         for action in actions:
             self.do(trade, action, now)
-        if actions:
-            self._work.settled.pop(trade.symbol, None)
-        else:
-            self._work.settled[trade.symbol] = now
-        if trade.entered_lots and not trade.is_stray:
+        if not trade.is_stray:  # a stray says nothing of when the symbol's own trade was looked at
+            self._note_look(trade, now, wanted_something=bool(actions))
+        if trade.entered_lots and not trade.is_stray and self._work.records:
             self._show_position(trade, now)
         if is_over(trade, self._work.state.orders):
             self._finish(trade, now)
+
+    def _note_look(self, trade: ManagedTrade, now: int, *, wanted_something: bool) -> None:
+        if wanted_something:
+            self._work.settled.pop(trade.symbol, None)
+        else:
+            self._work.settled[trade.symbol] = now
 
     def do(self, trade: ManagedTrade, action: Action, now: int) -> None:
         if isinstance(action, Place):
@@ -253,13 +359,7 @@ class TradeRunner:
                 price_ticks=action.price_ticks,
                 trigger_ticks=action.trigger_ticks,
             )
-            instrument = self._work.instruments[order.symbol]
-            wanted = {
-                "qty": quantity(instrument, action.qty_lots) if action.qty_lots else None,
-                "price": price(instrument, action.price_ticks),
-                "triggerPrice": price(instrument, action.trigger_ticks),
-            }
-            self._work.log("INTENT", order, now, command="AMEND", wanted=wanted)
+            self._log_amend(order, action, now)
         else:
             order.canceling = True
             command = CancelOrder(
@@ -268,15 +368,32 @@ class TradeRunner:
             self._work.log("INTENT", order, now, command="CANCEL", reason=action.reason)
         self._work.commands.append(command)
 
-    def enforce_limits(self, now: int) -> None:
-        """The account-wide stop: execution alone forces everything closed."""
+    def _log_amend(self, order: Order, wish: Amend, now: int) -> None:
+        if not self._work.records:
+            return
+        instrument = self._work.instruments[order.symbol]
+        wanted = {
+            "qty": quantity(instrument, wish.qty_lots) if wish.qty_lots else None,
+            "price": price(instrument, wish.price_ticks),
+            "triggerPrice": price(instrument, wish.trigger_ticks),
+        }
+        self._work.log("INTENT", order, now, command="AMEND", wanted=wanted)
+
+    def enforce_limits(self, now: int) -> AccountRisk | None:
+        """The account-wide stop: execution alone forces everything closed.
+
+        Returns the account as it was found, unless it had to act on it or had nothing to look at.
+        """
         self._work.state.book.roll_hour(now)
         if not self._work.state.trades:
-            return
-        if self._work.risk(now).flags.risk_force_close_all:
-            for trade in tuple(self._work.state.trades.values()):
-                begin_close(trade, "RISK_FORCE_CLOSE")
-                self.manage(trade, now)
+            return None
+        account = self._work.account(now)
+        if not forces_close(account, self._work.limits):
+            return account
+        for trade in tuple(self._work.state.trades.values()):
+            begin_close(trade, "RISK_FORCE_CLOSE")
+            self.manage(trade, now)
+        return None
 
     def forget_ended_before(self, instant_ns: int) -> None:
         """Ended trades are kept for late fills, not for ever."""
@@ -292,7 +409,7 @@ class TradeRunner:
     def order_news(self, trade: ManagedTrade, leg: str, reason: str, now: int) -> None:
         order = self._work.state.orders[trade.orders[leg]]
         order.last_error = reason
-        self._work.news.append(RecordRow(self._work.order_row(order, now)))
+        self._work.show_order(order, now)
 
     def _trade_of(self, order: Order) -> ManagedTrade | None:
         trade = self._work.state.trades.get(order.symbol)
@@ -351,13 +468,13 @@ class TradeRunner:
         quote = self._work.quotes.get(trade.symbol)
         self._work.quality.on_placed(order, quote, self._work.version)
         extra: dict[str, Any] = {"command": "PLACE"}
-        if wish.leg == ENTRY:
+        if wish.leg == ENTRY and self._work.records:
             extra["plan"] = msgspec.to_builtins(trade.plan)
         self._work.log("INTENT", order, now, **extra)
         self._work.commands.append(order.as_command())
         order.move(OrderTransition.SEND)
         self._work.sent.append(self._work.line("SENT", order, now))
-        self._work.news.append(RecordRow(self._work.order_row(order, now)))
+        self._work.show_order(order, now)
 
     def _finish(self, trade: ManagedTrade, now: int) -> None:
         state, symbol = self._work.state, trade.symbol

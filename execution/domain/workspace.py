@@ -11,12 +11,15 @@ import numpy as np
 
 from execution.domain.account import AccountBook, account_risk
 from execution.domain.config import ExecutionConfig
+from execution.domain.guards import book_reasons
 from execution.domain.orders import PUBLIC_STATUS, Order
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.quality import QualityState, QualityTracker
 from execution.domain.quality_records import quality_record
 from execution.domain.records import Row, fill_record, order_record
-from execution.domain.trade import ManagedTrade, Quote
+from execution.domain.strays import PositionDoubt
+from execution.domain.trade import POSITION_DIFFERS, ManagedTrade, Quote
+from execution.domain.trade_scene import Scene
 from execution.domain.venue import OrderFilled
 from failover.domain.days import NS_PER_DAY, iso_ms
 from market.domain.frames import Frames
@@ -42,6 +45,8 @@ class CoreState(msgspec.Struct, kw_only=True):
     orders: dict[str, Order] = {}
     trades: dict[str, ManagedTrade] = {}
     finished: dict[str, tuple[int, ManagedTrade]] = {}  # plan id -> (end, trade)
+    position_doubts: dict[str, PositionDoubt] = {}
+    position_told_ns: dict[str, int] = {}  # symbol -> venue time of its newest fill or position
     strays: dict[str, ManagedTrade] = {}  # plan id -> trade that is undone beside the symbol's own
     leverage: dict[str, float] = {}  # symbol -> what the venue was told
     seen_exec_ids: list[str] = []  # of funding and of fills of unknown orders
@@ -116,6 +121,36 @@ class Workspace:
         """The limits of one position of `symbol`; those of the account are in `limits`."""
         return self._limits_of.get(symbol, self.limits)
 
+    def scene(self, trade: ManagedTrade, now_ns: int) -> Scene:
+        """What there is to see of `trade` now."""
+        return Scene(
+            orders=self.state.orders,
+            quote=self.quotes.get(trade.symbol),
+            now_ns=now_ns,
+            config=self.config_for(trade.symbol),
+            instrument=self.instruments[trade.symbol],
+            no_adding=self._why_no_adding(trade.symbol, now_ns),
+            others_lots=self._others_lots(trade) if trade.is_stray else 0,
+        )
+
+    def _others_lots(self, trade: ManagedTrade) -> int:
+        own_lots = trade.position_lots * trade.plan.side.sign
+        return self.signed_position(trade.symbol) - own_lots
+
+    def _why_no_adding(self, symbol: str, now_ns: int) -> str:
+        """What the guards would refuse any entry for, whatever its size; empty when nothing."""
+        book = self.state.book
+        if book.safe_mode:
+            return "SAFE_MODE"
+        if not book.trading_enabled:
+            return "TRADING_DISABLED"
+        if symbol in self.state.position_doubts:
+            return POSITION_DIFFERS
+        if self.quality.is_blocked(symbol, now_ns):
+            return "QUALITY_BLOCK"
+        reasons = book_reasons(self.quotes.get(symbol), now_ns, self.config_for(symbol))
+        return reasons[0] if reasons else ""
+
     def account(self, now_ns: int) -> AccountRisk:
         """All figures the limits look at. The first look of a UTC day begins it."""
         state = self.state
@@ -173,14 +208,17 @@ class Workspace:
             self.quality.on_quote(self.quote(frames[row]))
             row = self.quality.next_frame(frames, row + 1, self.columns)
 
+    def held(self, symbol: str) -> list[ManagedTrade]:
+        """What holds, or was to hold, lots of a symbol: its trade first, then its strays."""
+        trade, strays = self.state.trades.get(symbol), self.state.strays.values()
+        return [*([] if trade is None else [trade]), *(t for t in strays if t.symbol == symbol)]
+
     def signed_position(self, symbol: str) -> int:
-        trades = (*self.state.trades.values(), *self.state.strays.values())
-        return sum(t.position_lots * t.plan.side.sign for t in trades if t.symbol == symbol)
+        return sum(t.position_lots * t.plan.side.sign for t in self.held(symbol))
 
     def is_busy(self, symbol: str) -> bool:
         """Whether a trade, or the undoing of one, stands in the way of a new entry."""
-        strays = self.state.strays.values()
-        return symbol in self.state.trades or any(t.symbol == symbol for t in strays)
+        return bool(self.held(symbol))
 
     def is_new_execution(self, exec_id: str) -> bool:
         """Whether an execution of no order of ours is heard for the first time; notes it."""
@@ -196,6 +234,11 @@ class Workspace:
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
         return {"record": "ORDER", **record}
 
+    def show_order(self, order: Order, now: int) -> None:
+        """Say what became of an order, where somebody writes it down."""
+        if self.records:
+            self.news.append(RecordRow(self.order_row(order, now)))
+
     def line(self, kind: str, order: Order, now: int, **extra: Any) -> LogLine:
         if not self.records:
             return _NO_LINE
@@ -204,7 +247,8 @@ class Workspace:
         return LogLine({**head, **record, **extra})
 
     def log(self, kind: str, order: Order, now: int, **extra: Any) -> None:
-        self.lines.append(self.line(kind, order, now, **extra))
+        if self.records:
+            self.lines.append(self.line(kind, order, now, **extra))
 
     def log_fill(self, fill: OrderFilled, now: int) -> None:
         """An execution that belongs to no order of ours."""
@@ -215,6 +259,8 @@ class Workspace:
 
     def log_event(self, event: str, now: int, **fields: Any) -> None:
         """A RESULT line that is not about one order."""
+        if not self.records:
+            return
         head = {"kind": "RESULT", "seq": 0, "epoch": self.state.epoch}
         common = {"timestamp": iso_ms(now), "event": event, "mode": self.mode, "schemaVersion": 1}
         self.lines.append(LogLine({**head, **common, **fields}))

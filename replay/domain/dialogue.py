@@ -12,7 +12,6 @@ from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
     PlaceOrder,
-    PositionUpdated,
     SetLeverage,
     VenueUpdate,
     WalletUpdated,
@@ -31,10 +30,7 @@ from strategy.domain.messages import (
 _COMMANDS = (SetLeverage, PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
 _NEWS = (ExecutionEvent, ExecutionSnapshot)
-_REPEATS = (
-    PositionUpdated,
-    WalletUpdated,
-)  # of what fills and funding have said: execution keeps its own
+_REPEATS = (WalletUpdated,)  # of what fills and funding have said: execution keeps its own
 
 
 class PipelineObserver(Protocol):
