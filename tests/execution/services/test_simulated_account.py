@@ -15,7 +15,6 @@ from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, Trad
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.domain.units import LotsDoNotFit
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import FEED_DEAD_NS, SimulatedAccount, Sinks
 from failover.adapters.process_state import ProcessStateStore
@@ -439,14 +438,30 @@ def test_coarser_ticks_move_the_orders_of_a_trade_to_the_new_grid(
     ]
 
 
-def test_lots_that_cannot_hold_the_position_are_refused_with_what_to_do(
+def test_a_position_that_new_lots_cannot_hold_is_closed_as_far_as_they_can(
     holding: Process, tmp_path: Path, an_instrument: Make
 ) -> None:
-    coarse = msgspec.structs.replace(an_instrument("BTCUSDT"), qty_step=Decimal("0.03"))
+    """0.1 in lots of 0.03: three lots are kept and closed, no money is made or lost by the rest."""
+    wallet = holding.account.venue.account().wallet_usdt
+    coarse = msgspec.structs.replace(
+        an_instrument("BTCUSDT"), qty_step=Decimal("0.03"), min_qty=Decimal("0.03")
+    )
     holding.end()
+    again = Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
 
-    with pytest.raises(LotsDoNotFit, match="of the new lots"):
-        Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
+    core, venue = again.account.core, again.account.venue
+    trade = core.trades["BTCUSDT"]
+    assert (trade.position_lots, trade.phase, trade.close_reason) == (
+        3, "CLOSING", "LOTS_DO_NOT_FIT",
+    )  # fmt: skip
+    assert venue.account().positions["BTCUSDT"].lots == 3
+    assert venue.account().wallet_usdt == wallet
+    again.book(10_000)
+    again.wait(300)
+
+    assert core.trades == {}
+    assert venue.account().positions["BTCUSDT"].lots == 0
+    assert abs(core.book.realized_usdt + 10_000 - venue.account().equity_usdt) < Decimal("0.01")
 
 
 def test_latency_keeps_entries_back_while_it_lasts_and_no_longer(
