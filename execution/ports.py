@@ -28,6 +28,7 @@ class Commit(msgspec.Struct, kw_only=True):
     commands: list[VenueCommand] = []
     news: list[ExecutionEvent | ExecutionSnapshot | RecordRow] = []
     instruments: tuple[Instrument, ...] = ()  # in a checkpoint, and before the first one
+    bybit_env: str = ""  # whose prices the account lives on; "" of a build that did not say
 
 
 class Recovered(msgspec.Struct, kw_only=True):

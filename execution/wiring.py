@@ -15,6 +15,7 @@ from execution.domain.profile import execution_settings_of
 from execution.domain.sim_book import SimBooks
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.latency import LatencyWatch
+from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
 from execution.services.simulated_account import CONFIG_INVALID, SimulatedAccount, Sinks
@@ -59,7 +60,10 @@ def refuse_other_modes(mode: str) -> None:
 async def start_execution(
     context: ServiceContext, bus: Redis, settings: Any, follower: ConfigFollower
 ) -> None:
-    """Recover the account, then trade it inside its host."""
+    """Recover the account, then trade it inside its host.
+
+    Raises: Refused when the account holds positions of another BYBIT_ENV.
+    """
     streams = Streams.with_prefix(settings.BUS_PREFIX)
     if await context.prepare(compile_kernel) is None:
         return  # asked to stop meanwhile
@@ -71,7 +75,8 @@ async def start_execution(
     order_log = OrderLog(data / "orders", on_torn=_report_torn)
     order_log.open(utc_day(time.time_ns()))
     commits = CommitStore(data / "system")
-    recovered = commits.recover()
+    bybit_env = settings.ENVIRONMENT.bybit_env
+    recovered = on_market_of(commits.recover(), bybit_env, str(data / "system"))
     instruments = recovered.instruments(table)
     trade_log = TradeLog(data / "trades_log")
     quality_log = QualityLog(data / "execution" / "quality")
@@ -94,6 +99,7 @@ async def start_execution(
         ),
         venue=SimulatedExchange(instruments, trading.config, venue_id, trading.symbols),
         symbols=tuple(instrument.symbol for instrument in table),
+        bybit_env=bybit_env,
         sinks=Sinks(
             commits=commits,
             order_log=order_log,

@@ -69,13 +69,17 @@ class Sinks:
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedAccount:
-    """One simulated account in live time. `positions` = how far each input stream has been consumed."""
+    """One simulated account in live time. `positions` = how far each input stream has been consumed.
+
+    `bybit_env` names the market it lives on (see `execution.services.market_change`).
+    """
 
     core: ExecutionCore
     venue: SimulatedExchange
     symbols: tuple[str, ...]
     sinks: Sinks
     positions: dict[str, Position] = field(default_factory=dict)
+    bybit_env: str = ""
     desk: SimulatedDesk = field(init=False)
     clock: ExchangeClock = field(default_factory=ExchangeClock)
     _number: int = 0
@@ -254,6 +258,7 @@ class SimulatedAccount:
             symbols=self.symbols,
             ts_ns=self._now_ns,
             instruments=tuple(self.core.instruments.values()) if names_all else (),
+            bybit_env=self.bybit_env,
         )
 
     def _journal(self, outputs: list[ExecutionOutput]) -> bool:

@@ -14,12 +14,14 @@ import pytest
 from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
 from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
+from execution.domain.sim_kernel import TRUSTED
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import FEED_DEAD_NS, SimulatedAccount, Sinks
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import Entry
-from failover.domain.errors import DiskFull
+from failover.domain.errors import DiskFull, Refused
 from failover.domain.process_state import ProcessState
 from market.domain.events import ASK, BID, ChunkBuilder, EventKind, TickerField
 from market.domain.instruments import Instrument
@@ -63,18 +65,21 @@ class FullDisk:
 class Process:
     """One life of the execution service, without its bus."""
 
-    def __init__(self, folder: Path, table: list[Instrument], now_ns: int) -> None:
+    def __init__(
+        self, folder: Path, table: list[Instrument], now_ns: int, bybit_env: str = "LOCAL"
+    ) -> None:
         self.now_ns, self.entries, self.orders = now_ns, 0, FullDisk(OrderLog(folder / "orders"))
         self.commits, config = (
             CommitStore(folder / "system"),
             ExecutionConfig(max_notional_usdt=1e6),
         )
-        recovered = self.commits.recover()
+        recovered = on_market_of(self.commits.recover(), bybit_env, str(folder / "system"))
         instruments = recovered.instruments(table)
         self.account = SimulatedAccount(
             core=ExecutionCore(instruments, config, "SIM", f"e{now_ns}"),
             venue=SimulatedExchange(instruments, config),
             symbols=tuple(instrument.symbol for instrument in table),
+            bybit_env=bybit_env,
             sinks=Sinks(
                 commits=self.commits, order_log=self.orders, trade_log=TradeLog(folder / "trades"),
                 quality_log=QualityLog(folder / "quality"),
@@ -462,6 +467,42 @@ def test_a_position_that_new_lots_cannot_hold_is_closed_as_far_as_they_can(
     assert core.trades == {}
     assert venue.account().positions["BTCUSDT"].lots == 0
     assert abs(core.book.realized_usdt + 10_000 - venue.account().equity_usdt) < Decimal("0.01")
+
+
+def test_a_position_is_not_carried_to_another_markets_prices(
+    holding: Process, tmp_path: Path
+) -> None:
+    holding.end()
+    saved = (tmp_path / "system" / "execution_checkpoint.msgpack").read_bytes()
+
+    with pytest.raises(Refused) as refusal:
+        Process(tmp_path, holding.table, holding.now_ns, "MAINNET")
+
+    line = str(refusal.value)
+    assert f"in {tmp_path / 'system'} holds BTCUSDT on BYBIT_ENV=LOCAL" in line
+    assert "start with BYBIT_ENV=LOCAL and close them first" in line
+    assert "DATA_DIR" in line
+    assert (tmp_path / "system" / "execution_checkpoint.msgpack").read_bytes() == saved
+    again = Process(tmp_path, holding.table, holding.now_ns)
+    assert again.account.core.trades["BTCUSDT"].position_lots == 100
+
+
+def test_a_flat_account_goes_on_in_another_market_without_the_first_ones_books(
+    tmp_path: Path, world: Any, an_instrument: Make
+) -> None:
+    flat = Process(tmp_path, [an_instrument("BTCUSDT")], world.now_ns)
+    flat.book(10_000)
+    flat.checkpoint()
+    flat.end()
+
+    same = Process(tmp_path, flat.table, flat.now_ns)
+    assert same.account.venue.books.facts[0, TRUSTED]
+    same.end()
+    other = Process(tmp_path, flat.table, flat.now_ns, "MAINNET")
+
+    assert not other.account.venue.books.facts[0, TRUSTED]
+    other.checkpoint()
+    assert CommitStore(tmp_path / "system").recover().checkpoint.bybit_env == "MAINNET"  # type: ignore[union-attr]
 
 
 def test_latency_keeps_entries_back_while_it_lasts_and_no_longer(
