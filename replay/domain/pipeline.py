@@ -146,15 +146,14 @@ class Pipeline:
     def _reach(self, stretch: _Stretch, row: int, goal: int) -> int:
         """Let everything before frame `goal` happen, then judge it; returns the frame to go on from.
 
-        News of the venue on the way change what matters: then it stops right after them.
+        News of the venue on the way change what matters: then it stops right after all of that instant.
         """
         is_halted = self._market.run(stretch.place(goal))
         due_ns = self._market.due_ns
         if due_ns != NEVER_NS:
             first_after = stretch.first_at(due_ns, row, goal)
             if is_halted or first_after < goal:
-                self._note_quotes(stretch, first_after)
-                self._hear_next()
+                self._hear_until(stretch, first_after, due_ns)
                 return first_after
         return self._judge_instant(stretch, goal) if goal < len(stretch.frames) else goal
 
