@@ -8,6 +8,7 @@ arrives (of the side it takes from, or rests on); for a stop, its trigger price 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -131,6 +132,16 @@ class QualityState(msgspec.Struct, kw_only=True):
     symbols: dict[str, SymbolQuality] = {}
 
 
+class _KnownView(NamedTuple):
+    """A view that holds from `made_ns` until `until_ns`, as long as nothing is heard of its symbol."""
+
+    symbol: SymbolQuality
+    config: QualityConfig
+    made_ns: int
+    until_ns: int
+    view: QualityView
+
+
 class QualityTracker:
     """Follows orders; `take_finished` hands over those whose record is complete, in order."""
 
@@ -142,6 +153,7 @@ class QualityTracker:
         self._config_of = config_of
         self._finished: list[FollowedOrder] = []
         # symbol -> (its markouts, when the first is due): each look at a frame asks for it
+        self._known_views: dict[str, _KnownView] = {}
         self._due_of: dict[str, tuple[list[Markout], int]] = {}
 
     @property
@@ -312,6 +324,7 @@ class QualityTracker:
     def on_trade_over(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """The trade of a plan is flat and has no live order."""
         if (known := self.state.symbols.get(symbol)) is not None:
+            self._known_views.pop(symbol, None)
             known.on_trade_over(plan_id)
             self._judge_if_complete(symbol, plan_id, now_ns)
 
@@ -324,10 +337,13 @@ class QualityTracker:
         return finished
 
     def _symbol(self, symbol: str) -> SymbolQuality:
+        """To be changed: what was last said of it holds no longer."""
+        self._known_views.pop(symbol, None)
         return self.state.symbols.setdefault(symbol, SymbolQuality())
 
     def on_config(self, now_ns: int) -> None:
         """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""
+        self._known_views.clear()
         for name, symbol in self.state.symbols.items():
             symbol.judge(now_ns, self._config_of(name))
 
@@ -345,11 +361,26 @@ class QualityTracker:
     def on_entry(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """An entry on `symbol` was accepted."""
         if (known := self.state.symbols.get(symbol)) is not None:
+            self._known_views.pop(symbol, None)
             known.on_entry(plan_id, now_ns, self._config_of(symbol))
 
     def views(self, now_ns: int) -> dict[str, QualityView]:
         """Every symbol whose orders were judged."""
         return {
-            name: symbol.view(now_ns, self._config_of(name))
-            for name, symbol in self.state.symbols.items()
+            name: self._view(name, symbol, now_ns) for name, symbol in self.state.symbols.items()
         }
+
+    def _view(self, name: str, symbol: SymbolQuality, now_ns: int) -> QualityView:
+        """Asked for in every second, changed by news and rarely by time: made anew only then."""
+        known, config = self._known_views.get(name), self._config_of(name)
+        if (
+            known is None
+            or known.symbol is not symbol
+            or known.config is not config
+            or not known.made_ns <= now_ns < known.until_ns
+        ):
+            change_ns = symbol.next_change_ns(now_ns)
+            until_ns = NEVER_NS if change_ns is None else change_ns
+            view = symbol.view(now_ns, config)
+            known = self._known_views[name] = _KnownView(symbol, config, now_ns, until_ns, view)
+        return known.view
