@@ -449,8 +449,9 @@ def test_a_position_that_new_lots_cannot_hold_is_closed_as_far_as_they_can(
     """0.1 in lots of 0.03: three lots are kept and closed, no money is made or lost by the rest."""
     wallet = holding.account.venue.account().wallet_usdt
     coarse = msgspec.structs.replace(
-        an_instrument("BTCUSDT"), qty_step=Decimal("0.03"), min_qty=Decimal("0.03")
-    )
+        an_instrument("BTCUSDT"), qty_step=Decimal("0.03"), min_qty=Decimal("0.03"),
+        max_qty=Decimal(99), max_market_qty=Decimal(48),
+    )  # fmt: skip
     holding.end()
     again = Process(tmp_path, [coarse, an_instrument("ETHUSDT")], holding.now_ns)
 
