@@ -83,7 +83,7 @@ def _price_ticks(order: GuardedOrder, context: GuardContext) -> int | None:
     if order.price_ticks is not None:
         return order.price_ticks
     quote = context.quote
-    if quote is None or quote.bid_ticks <= 0:
+    if quote is None or not quote.has_touch:
         return None
     return quote.ask_ticks if order.side is Side.LONG else quote.bid_ticks
 
@@ -93,27 +93,32 @@ def _sanity(order: GuardedOrder, context: GuardContext, config: ExecutionConfig)
     if order.qty_lots <= 0:
         reasons.append("QTY_NOT_POSITIVE")
     quote, price = context.quote, order.price_ticks
-    if price is not None and quote is not None and quote.bid_ticks > 0:
+    if price is not None and quote is not None and quote.has_touch:
         distance_bps = abs(price - quote.mid_ticks) / quote.mid_ticks * 1e4
         if distance_bps > config.max_price_distance_bps:
             reasons.append("PRICE_FAR_FROM_MID")
     return reasons
 
 
-def _market_reasons(
-    order: GuardedOrder, context: GuardContext, config: ExecutionConfig
-) -> list[str]:
-    quote, reasons = context.quote, []
-    if quote is None or quote.book_state == BookState.EMPTY or quote.bid_ticks <= 0:
+def book_reasons(quote: Quote | None, now_ns: int, config: ExecutionConfig) -> list[str]:
+    """Why nothing may be added on this book."""
+    reasons: list[str] = []
+    if quote is None or quote.book_state == BookState.EMPTY or not quote.has_touch:
         return ["NO_MARKET_DATA"]
     if quote.book_state == BookState.DEGRADED:
         reasons.append("BOOK_DEGRADED")
-    if (
-        quote.book_state == BookState.STALE
-        or context.now_ns - quote.ts_ns > config.stale_quote_ms * _MS
-    ):
+    if quote.book_state == BookState.STALE or now_ns - quote.ts_ns > config.stale_quote_ms * _MS:
         reasons.append("BOOK_STALE")
-    if quote.spread_bps > config.max_spread_bps:
+    return reasons
+
+
+def _market_reasons(
+    order: GuardedOrder, context: GuardContext, config: ExecutionConfig
+) -> list[str]:
+    quote, reasons = context.quote, book_reasons(context.quote, context.now_ns, config)
+    if quote is None or not quote.has_touch:
+        return reasons
+    if not quote.spread_bps <= config.max_spread_bps:  # a spread that is no number as well
         reasons.append("SPREAD_TOO_WIDE")
     if order.price_ticks is not None:
         touch = quote.ask_ticks if order.side is Side.LONG else quote.bid_ticks

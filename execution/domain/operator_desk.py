@@ -6,7 +6,7 @@ import msgspec
 
 from execution.domain.operator import OperatorAction, OperatorCommand, OperatorResult
 from execution.domain.outputs import RecordRow
-from execution.domain.trade import ENTRY
+from execution.domain.trade import ENTRY, dca_leg
 from execution.domain.trade_manager import begin_close
 from execution.domain.trade_runner import TradeRunner
 from execution.domain.workspace import Workspace
@@ -65,7 +65,7 @@ class OperatorDesk:
         if action in (OperatorAction.PANIC_CLOSE_ALL, OperatorAction.PANIC_CLOSE_SYMBOL):
             return self._panic(command, now)
         if action is OperatorAction.CANCEL_ORDERS:
-            return self._cancel_entries(command, now)
+            return self._cancel_what_adds(command, now)
         if action is OperatorAction.SAFE_MODE_ON:
             self.safe_mode_on("OPERATOR", command.reason, now)
             return self._answer(command, now, ok=True, message="safe mode is on")
@@ -104,21 +104,22 @@ class OperatorDesk:
             cancelled_orders=entries,
         )
 
-    def _cancel_entries(self, command: OperatorCommand, now: int) -> OperatorResult:
-        """Entries only: a stop or take-profit belongs to its position and would come back."""
-        count = 0
+    def _cancel_what_adds(self, command: OperatorCommand, now: int) -> OperatorResult:
+        """Entries and averaging orders: a stop or take-profit belongs to its position and would come back."""
+        count, orders = 0, self._work.state.orders
         for trade in list(self._work.state.trades.values()):
-            entry = trade.order_of(ENTRY, self._work.state.orders)
-            if (
-                entry is None
-                or (command.symbol and trade.symbol != command.symbol)
-                or command.side not in ("BOTH", trade.plan.side.value)
+            if (command.symbol and trade.symbol != command.symbol) or (
+                command.side not in ("BOTH", trade.plan.side.value)
             ):
                 continue
-            trade.signal_holds, trade.plan_end_reason = False, "OPERATOR_CANCEL"
+            levels = [dca_leg(n) for n in range(1, len(trade.plan.dca_levels) + 1)]
+            count += sum(trade.order_of(leg, orders) is not None for leg in (ENTRY, *levels))
+            if trade.order_of(ENTRY, orders) is not None:
+                trade.signal_holds, trade.plan_end_reason = False, "OPERATOR_CANCEL"
+            for leg in levels:  # also those that wait for the end of the entry
+                trade.given_up.setdefault(leg, "OPERATOR_CANCEL")
             self._trades.manage(trade, now)
-            count += 1
-        text = f"cancelling {count} entry order(s)"
+        text = f"cancelling {count} entry and averaging order(s)"
         return self._answer(command, now, ok=True, message=text, cancelled_orders=count)
 
     def _safe_mode_off(self, command: OperatorCommand, now: int) -> OperatorResult:

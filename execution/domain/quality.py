@@ -165,7 +165,7 @@ class QualityTracker:
     def on_placed(self, order: Order, quote: Quote | None, config_version: str = "") -> None:
         """A new order leaves; `quote` is what it was decided on."""
         is_conditional = order.type.is_conditional
-        mid = quote.mid_ticks if quote is not None and quote.bid_ticks > 0 else 0.0
+        mid = quote.mid_ticks if quote is not None and quote.has_touch else 0.0
         self.state.orders[order.client_order_id] = FollowedOrder(
             client_order_id=order.client_order_id,
             symbol=order.symbol,
@@ -210,7 +210,7 @@ class QualityTracker:
         self._end_if_final(followed, order, now_ns)
 
     def _arrive(self, followed: FollowedOrder, quote: Quote | None, now_ns: int) -> None:
-        if followed.touch_ticks or quote is None or quote.bid_ticks <= 0:
+        if followed.touch_ticks or quote is None or not quote.has_touch:
             return
         buys = followed.side_sign > 0
         followed.touch_ticks = float(quote.ask_ticks if buys is followed.takes else quote.bid_ticks)
@@ -277,7 +277,7 @@ class QualityTracker:
         waiting = self.state.markouts.get(quote.symbol)
         if not waiting or quote.ts_ns < self.next_due_ns(quote.symbol):
             return
-        usable = quote.book_state == BookState.OK and quote.bid_ticks > 0
+        usable = quote.book_state == BookState.OK and quote.has_touch
         still = []
         for markout in waiting:
             late_ns = quote.ts_ns - markout.due_ns
@@ -351,6 +351,11 @@ class QualityTracker:
         """Whether a new entry on `symbol` is blocked now."""
         known = self.state.symbols.get(symbol)
         return known is not None and not known.admits(now_ns)
+
+    def is_blocked(self, symbol: str, now_ns: int) -> bool:
+        """Whether nothing may be added to a trade of `symbol`; a trial goes on with what it has begun."""
+        known = self.state.symbols.get(symbol)
+        return known is not None and known.is_blocked(now_ns)
 
     def entry_qty_pct(self, symbol: str, now_ns: int) -> float:
         """Size of an entry in % of what was asked: less than 100 on trial."""

@@ -55,6 +55,9 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
             return self.trial_entries_left > 0
         return self.state is BlockState.OPEN or now_ns >= self.until_ns
 
+    def is_blocked(self, now_ns: int) -> bool:
+        return self.state is BlockState.BLOCKED and now_ns < self.until_ns
+
     def is_on_trial(self, now_ns: int) -> bool:
         return self.state is BlockState.TRIAL or (
             self.state is BlockState.BLOCKED and now_ns >= self.until_ns

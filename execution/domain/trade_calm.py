@@ -1,22 +1,20 @@
 """How long a managed trade can be left alone, so that replay need not look at it at each frame.
 
-`plan_actions` depends on the trade, its orders, the clock and the touch. Where it wanted nothing at the
-last look and nothing was heard since (the trade is *settled*), only the clock and the touch can make it
-want something: here is when. Whatever `plan_actions` comes to depend on must be added here; when in
-doubt, a look too many does no harm.
+`plan_actions` depends on the trade, its orders, the clock, the touch, and whether the trade may grow. Where
+it wanted nothing at the last look and nothing was heard since (the trade is *settled*), only the clock, the
+touch and the state of the book can make it want something: here is when. Whatever `plan_actions` comes to
+depend on must be added here; when in doubt, a look too many does no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from execution.domain.config import ExecutionConfig
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ENTRY, ManagedTrade, TradePhase
-from market.domain.frames import Frames
+from execution.domain.trade_scene import Scene
+from market.domain.frames import BookState, Frames
 from strategy.domain.messages import Side, Trailing
 
 _MS = 1_000_000
@@ -25,21 +23,16 @@ _NEVER_NS = 1 << 62
 _AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 
-def first_for_trade(
-    trade: ManagedTrade,
-    orders: Mapping[str, Order],
-    config: ExecutionConfig,
-    frames: Frames,
-    column: int,
-    looked_ns: int,
-) -> int:
+def first_for_trade(trade: ManagedTrade, scene: Scene, frames: Frames, column: int) -> int:
     """The first of `frames` at which a settled trade may want something; len(frames) when at none.
 
-    `column` is its symbol in the frames, `looked_ns` when it was last looked at.
+    `column` is its symbol in the frames, `scene` what there was at the last look at it.
     """
-    entry = trade.order_of(ENTRY, orders)
-    if _needs_every_frame(trade, entry):
+    entry = trade.order_of(ENTRY, scene.orders)
+    if _needs_every_frame(trade, entry) or _awaits_the_book(trade, entry, scene):
         return 0
+    if _may_grow(trade, entry):
+        frames = frames[: _first_untrusted(frames, column)]
     instants_ns = _instants_ns(trade, entry)
     levels: list[float] = []
     if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
@@ -47,8 +40,8 @@ def first_for_trade(
     if trade.position_lots > 0 and trade.plan.trailing is not None:
         best = trade.extreme_ticks * trade.plan.side.sign
         levels.append(max(_trailing_level(trade, trade.plan.trailing), best + 1))
-        instants_ns.append(trade.last_trail_ns + config.trailing_interval_ms * _MS)
-    due_ns = min((at_ns for at_ns in instants_ns if at_ns > looked_ns), default=_NEVER_NS)
+        instants_ns.append(trade.last_trail_ns + scene.config.trailing_interval_ms * _MS)
+    due_ns = min((at_ns for at_ns in instants_ns if at_ns > scene.now_ns), default=_NEVER_NS)
     first = int(frames["ts_ns"].searchsorted(due_ns))
     return _first_beyond(min(levels), trade, frames[:first], column) if levels else first
 
@@ -58,7 +51,7 @@ def _first_beyond(level: float, trade: ManagedTrade, frames: Frames, column: int
     reached = _touches(trade, frames) * trade.plan.side.sign >= level
     if not reached.any():
         return frames.size
-    reached &= (frames["symbol"] == column) & (frames["bid_tick"] > 0)
+    reached &= _trusted(frames, column)
     return int(np.argmax(reached)) if reached.any() else frames.size
 
 
@@ -66,7 +59,7 @@ def note_extremes(trade: ManagedTrade, frames: Frames, column: int) -> None:
     """What `plan_actions` would have remembered of frames that were passed over."""
     if trade.position_lots <= 0:
         return
-    prices = _touches(trade, frames)[(frames["symbol"] == column) & (frames["bid_tick"] > 0)]
+    prices = _touches(trade, frames)[_trusted(frames, column)]
     if not prices.size:
         return
     ends = float(prices.min()), float(prices.max())
@@ -77,6 +70,18 @@ def note_extremes(trade: ManagedTrade, frames: Frames, column: int) -> None:
         trade.worst_ticks = worst
     if trade.plan.trailing and trade.gain_ticks(best) > trade.gain_ticks(trade.extreme_ticks):
         trade.extreme_ticks = best
+
+
+def _trusted(frames: Frames, column: int) -> NDArray[np.bool_]:
+    """Which frames are of the symbol, with a whole touch of a book in order."""
+    has_touch = (frames["bid_tick"] > 0) & (frames["ask_tick"] > 0)
+    return (frames["symbol"] == column) & has_touch & (frames["book_state"] == BookState.OK)
+
+
+def _first_untrusted(frames: Frames, column: int) -> int:
+    """The first frame of the symbol that does not let it grow; its frames never pause to grow old."""
+    untrusted = (frames["symbol"] == column) & ~_trusted(frames, column)
+    return int(untrusted.argmax()) if untrusted.any() else frames.size
 
 
 def _touches(trade: ManagedTrade, frames: Frames) -> NDArray[np.int64]:
@@ -92,6 +97,21 @@ def _needs_every_frame(trade: ManagedTrade, entry: Order | None) -> bool:
         return entry is None
     awaits_break_even = bool(trade.tp_filled_lots) and not trade.break_even_moved
     return bool(trade.unprotected_since_ns) or awaits_break_even
+
+
+def _may_grow(trade: ManagedTrade, entry: Order | None) -> bool:
+    """An entry or averaging orders rest, or would where nothing forbade them."""
+    is_entering = entry is not None and not entry.canceling
+    return is_entering or (trade.position_lots > 0 and bool(trade.plan.dca_levels))
+
+
+def _awaits_the_book(trade: ManagedTrade, entry: Order | None, scene: Scene) -> bool:
+    """Something was held back at the last look, and may be made up for at any frame."""
+    if not scene.may_add and _may_grow(trade, entry):
+        return True
+    has_trailing = trade.position_lots > 0 and trade.plan.trailing is not None
+    touch = scene.touch
+    return has_trailing and (touch is None or touch.book_state != BookState.OK)
 
 
 def _instants_ns(trade: ManagedTrade, entry: Order | None) -> list[int]:

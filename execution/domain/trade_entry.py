@@ -29,7 +29,7 @@ def entry_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
         return _entry_again(trade, scene)
     if entry.canceling:
         return []
-    if reason := _why_cancel(trade, scene.now_ns):
+    if reason := _why_cancel(trade, scene):
         trade.plan_end_reason = trade.plan_end_reason or reason
         return [Cancel(client_order_id=entry.client_order_id, reason=reason)]
     price = _better_price(trade, entry, scene)
@@ -45,12 +45,12 @@ def chase_bps(trade: ManagedTrade, max_slippage_bps: float) -> float:
     return max_slippage_bps if planned is None else min(planned, max_slippage_bps)
 
 
-def _why_cancel(trade: ManagedTrade, now_ns: int) -> str:
+def _why_cancel(trade: ManagedTrade, scene: Scene) -> str:
     if trade.phase is TradePhase.CLOSING:
         return trade.close_reason
     if not trade.signal_holds:
         return "SIGNAL_FADED"
-    return "ENTRY_TIMEOUT" if now_ns >= trade.entry_deadline_ns else ""
+    return "ENTRY_TIMEOUT" if scene.now_ns >= trade.entry_deadline_ns else scene.no_adding
 
 
 def _better_price(trade: ManagedTrade, entry: Order, scene: Scene) -> int | None:
@@ -83,7 +83,8 @@ def _entry_again(trade: ManagedTrade, scene: Scene) -> list[Action]:
     if last is None or "EC_PostOnlyWillTakeLiquidity" not in last.last_error or quote is None:
         return []
     may_retry = (
-        not trade.entered_lots
+        scene.may_add
+        and not trade.entered_lots
         and trade.phase is TradePhase.ENTERING
         and trade.signal_holds
         and scene.now_ns < trade.entry_deadline_ns

@@ -6,21 +6,27 @@ import math
 
 from execution.domain.trade import ManagedTrade, tp_leg
 from execution.domain.trade_scene import MS, Scene
+from market.domain.frames import BookState
 
 
 def follow_price(trade: ManagedTrade, scene: Scene) -> None:
-    """Excursions, break-even after its take-profit, trailing."""
+    """Excursions, break-even after its take-profit, trailing.
+
+    A price of a book that is not trusted proves nothing: what it moved would never move back.
+    """
     quote = scene.touch
     if quote is None:
+        return
+    if not trade.break_even_moved and _break_even_is_due(trade):
+        trade.break_even_moved = True
+        _tighten(trade, break_even_ticks(trade, scene))
+    if quote.book_state != BookState.OK:
         return
     price = float(quote.exit_ticks(trade.plan.side))
     if trade.gain_ticks(price) > trade.gain_ticks(trade.best_ticks):
         trade.best_ticks = price
     if trade.gain_ticks(price) < trade.gain_ticks(trade.worst_ticks):
         trade.worst_ticks = price
-    if not trade.break_even_moved and _break_even_is_due(trade):
-        trade.break_even_moved = True
-        _tighten(trade, break_even_ticks(trade, scene))
     _trail(trade, price, scene)
 
 
