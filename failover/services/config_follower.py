@@ -1,7 +1,9 @@
 """What one service runs on, while the active config changes under it.
 
 Pure of wires: `failover.wiring` brings what the bus and the database say. A field marked `RESTART_ONLY`
-stays as it was until the service starts again, and is named until then.
+stays as it was until the service starts again, and is named until then. What then runs
+is neither of two versions and has a content name of its own; where it would contradict itself, nothing
+changes before a restart.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from failover.domain.config import SECTIONS, ConfigDocument, SectionRegistry
+from failover.domain.config import SECTIONS, ConfigDocument, SectionRegistry, content_version
 from failover.domain.config_sections import field_extra
 from failover.domain.config_versions import (
     ActiveConfig,
@@ -91,7 +93,22 @@ class ConfigFollower:
 def with_restart_only_of(
     running: ConfigDocument, wanted: ConfigDocument, registry: SectionRegistry = SECTIONS
 ) -> tuple[ConfigDocument, list[str]]:
-    """`wanted` with the restart-only fields of `running`, and the paths of those that differ."""
+    """`wanted` with the restart-only fields of `running`, and the paths of all that waits for a restart.
+
+    Where the two do not go together it is `running` as a whole, and all that differs waits.
+    """
+    try:
+        mixed, held = _mixed(running, wanted)
+    except ValueError:  # fields of one section against each other
+        mixed, held = None, []
+    if mixed is None or (held and _contradicts_itself(mixed, registry)):
+        found = differences(resolved(running), resolved(wanted))
+        return running, [each.path for each in found]
+    return mixed, _without_echoes(held)
+
+
+def _mixed(running: ConfigDocument, wanted: ConfigDocument) -> tuple[ConfigDocument, list[str]]:
+    """Raises: ValueError when a section refuses it."""
     held: list[str] = []
     sections = {
         name: _kept(running[name], each, name, held) if name in running.sections else each
@@ -106,8 +123,13 @@ def with_restart_only_of(
         }
     if not held:
         return wanted, held
-    mixed = ConfigDocument(sections=sections, symbols=symbols, version=wanted.version)
-    return mixed, _without_echoes(held)
+    version = content_version(sections, symbols)
+    return ConfigDocument(sections=sections, symbols=symbols, version=version), held
+
+
+def _contradicts_itself(document: ConfigDocument, registry: SectionRegistry) -> bool:
+    whole = [document.sections, *(document.for_symbol(symbol) for symbol in document.symbols)]
+    return any(True for sections in whole for _ in registry.contradictions(sections))
 
 
 def _kept(running: Any, wanted: Any, path: str, held: list[str]) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from failover.domain.config import SectionRegistry
+from failover.domain.config import ConfigError, SectionRegistry, content_version
 from failover.domain.config_sections import RESTART_ONLY
 from failover.domain.config_versions import ActiveConfig, StoredVersion, text_digest, use_stored
 from failover.services.config_follower import ConfigFollower
@@ -77,6 +78,44 @@ def test_restart_only_fields_stay_and_are_named_until_they_agree_again() -> None
     assert (own.grid_ms, own.limit, own.inner) == (100, 8, Inner(seed=1, gain=3))
     assert follower.needs_restart == ("one.gridMs", "one.inner.seed")
     follower.offer(stored(3, '{"one":{"limit":7}}'))
+    assert follower.needs_restart == ()
+
+
+def test_what_runs_between_two_versions_has_a_name_of_its_own() -> None:
+    follower = following(stored(1))
+    second = stored(2, '{"one":{"gridMs":50,"limit":7}}')
+
+    config = follower.offer(second)
+
+    assert config is not None
+    running = config.document
+    assert running.version == content_version(running.sections, running.symbols)
+    assert running.version != use_stored(second, registry()).document.version
+
+
+def test_nothing_changes_before_a_restart_where_a_mix_would_contradict_itself() -> None:
+    """Both versions are sound; the old grid with the new limit is not."""
+
+    def limit_within_grid(one: Section) -> Iterator[ConfigError]:
+        if one.limit > one.grid_ms:
+            yield ConfigError("one.limit", "above gridMs")
+
+    made = registry()
+    made.add_check(("one",), limit_within_grid)
+    first = stored(1, '{"one":{"inner":{"gain":4}}}')
+    follower = ConfigFollower(use_stored(first, made), registry=made, seen=first)
+    before = follower.config.document
+
+    config = follower.offer(stored(2, '{"one":{"gridMs":1000,"limit":500}}'))
+
+    assert config is not None
+    assert config.document == before
+    assert follower.needs_restart == ("one.gridMs", "one.inner.gain", "one.limit")
+    overridden = '{"one":{"gridMs":1000},"symbols":{"XRPUSDT":{"one":{"limit":500}}}}'
+    config = follower.offer(stored(3, overridden))
+    assert config is not None
+    assert config.document == before
+    follower.offer(stored(4, '{"one":{"limit":7}}'))
     assert follower.needs_restart == ()
 
 
