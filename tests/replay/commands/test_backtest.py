@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ from celery import current_app
 from celery.contrib.testing.worker import start_worker
 from django.core.management import CommandError, call_command
 
+from replay.domain.backtest_parts import BacktestJob
+from replay.management.commands import backtest
+from replay.management.commands.backtest import Runs
 from replay.models import BacktestRun
 from replay.services.backtest_reports import list_reports
+from replay.services.backtest_run import OpenData, outcome_of
 
 ROOT = Path(__file__).parents[3]
 UNTIL = ("--to", "2025-11-18T00:00:30Z")
@@ -71,6 +75,7 @@ def test_recordings_run_side_by_side_and_a_bad_one_does_not_lose_the_others(
     ]  # fmt: skip
     digests = [row["digests"][0] for row in report["sensitivity"]]
     assert len({*digests}) == 5
+    assert digests[0] == replayed_digest(recording, "--config", profile)
     assert not report["verdict"]["canJudge"]
     assert entry.headline.startswith("Too few trades to judge")
     assert "cut.gz" in entry.html.read_text()
@@ -85,11 +90,23 @@ def replayed_digest(*arguments: object) -> str:
     return out.getvalue().splitlines()[-1].removeprefix("digest: ")
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs one after the other, without the seconds a worker process takes to start."""
+
+    def run_jobs(jobs: Sequence[BacktestJob], open_data: OpenData, **_: Any) -> Runs:
+        for job in jobs:
+            yield job, outcome_of(job, open_data, lambda read, total: None, lambda: False)
+
+    monkeypatch.setattr(backtest, "run_jobs", run_jobs)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_backtest_is_the_replay_and_each_one_is_another_trial(
     recording: Path, profile: Path, tmp_path: Path
 ) -> None:
     digest = replayed_digest(recording, "--config", profile)
-    common = ("--profile", profile, "--no-sensitivity", "--no-save", "--jobs", 1)
+    common = ("--profile", profile, "--no-sensitivity", "--no-save")
 
     lines = backtested(recording, *common, "--out", tmp_path / "first")
     backtested(recording, *common, "--out", tmp_path / "second", "--trials", 40)
@@ -169,7 +186,7 @@ def test_ctrl_c_leaves_nothing(recording: Path, profile: Path, tmp_path: Path) -
     """No report, no folder, no trial, no process."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", "backtest", str(recording), "--profile", str(profile),
-         "--out", str(tmp_path / "made" / "report"), "--no-save"],
+         "--out", str(tmp_path / "made" / "report"), "--no-save", "--jobs", "1"],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env={**os.environ, "DATA_DIR": str(tmp_path / "data"), "REDIS_URL": "unix:///nowhere/x.sock"},
     )  # fmt: skip
@@ -190,7 +207,7 @@ def test_ctrl_c_leaves_nothing(recording: Path, profile: Path, tmp_path: Path) -
 
 
 def _first_children(parent: psutil.Process) -> list[psutil.Process]:
-    """Its worker processes, as soon as there are two; a bounded wait on the process table."""
+    """Its worker and what keeps count of workers, as soon as both are there; a bounded wait."""
     waiting = threading.Event()
     for _ in range(600):
         if len(found := parent.children(recursive=True)) >= 2:

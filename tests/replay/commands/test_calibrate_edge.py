@@ -30,7 +30,7 @@ ALMOST_FREE = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # tests with a database run first: a module would make it twice
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """13 minutes of a predictable synthetic symbol, as the recorder writes them."""
     folder = tmp_path_factory.mktemp("market")
