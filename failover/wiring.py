@@ -88,6 +88,7 @@ class _Following:
         self._apply = apply
         self._bad = OncePerKind(logger, "bad_config_news")
         self._is_blind = False
+        self._one_at_a_time = asyncio.Lock()  # the bus and the look may bring the same
 
     async def listen(self, reader: StreamReader) -> None:
         """Take activations off the bus."""
@@ -120,14 +121,16 @@ class _Following:
         await self._offer(stored)
 
     async def _offer(self, stored: StoredVersion | None) -> None:
-        config = self._follower.offer(stored)
-        if config is None or stored is None:
-            return
-        applied = self._apply(config)
-        if applied is not None:
-            await applied
-        self._context.report(details=self._follower.details())
-        await asyncio.to_thread(_remember, self._path, stored)
+        """In a thread: judging a document may import a scorer, and a stranger's import takes its time."""
+        async with self._one_at_a_time:
+            config = await asyncio.to_thread(self._follower.offer, stored)
+            if config is None or stored is None:
+                return
+            applied = self._apply(config)
+            if applied is not None:
+                await applied
+            self._context.report(details=self._follower.details())
+            await asyncio.to_thread(_remember, self._path, stored)
 
     def _note_blindness(self, error: DatabaseError) -> None:
         if not self._is_blind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,16 @@ from redis.asyncio import Redis
 
 from failover import wiring
 from failover.adapters.bus import connect_bus
-from failover.domain.config_versions import ActiveConfig
+from failover.domain.config_versions import (
+    ActiveConfig,
+    StoredVersion,
+    built_in_defaults,
+    text_digest,
+)
 from failover.models import AuditSource, ConfigVersion
 from failover.services import config_store as store
 from failover.services.audit import Actor
+from failover.services.config_follower import ConfigFollower
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config, open_config
 
@@ -113,6 +120,28 @@ def test_without_a_database_a_service_starts_on_what_it_last_ran_on(
     assert remembered.config.document["risk"].max_positions == 2
     assert never_ran.config.number == 0
     assert never_ran.config.document["market"].warmup_s == 60
+
+
+async def test_a_document_that_takes_long_to_judge_does_not_stop_the_service(here: Any) -> None:
+    """Judging may import a trader's scorer. News and look offer the same: it is applied once."""
+    is_free = threading.Event()
+
+    class Slow(ConfigFollower):
+        def offer(self, stored: StoredVersion | None) -> ActiveConfig | None:
+            assert is_free.wait(10), "the loop was blocked"
+            return super().offer(stored)
+
+    follower = Slow(ActiveConfig(document=built_in_defaults()))
+    stored = StoredVersion(sequence=1, number=1, document="{}", digest=text_digest("{}"))
+    applied: list[ActiveConfig] = []
+    following = wiring._Following(ServiceContext(name="market"), here, follower, applied.append)
+
+    offers = asyncio.gather(following._offer(stored), following._offer(stored))
+    await asyncio.sleep(0)
+    is_free.set()
+    await offers
+
+    assert [config.number for config in applied] == [1]
 
 
 @pytest.mark.django_db
