@@ -73,12 +73,17 @@ class AccountBook(msgspec.Struct, kw_only=True):
 def open_result_usdt(
     trade: ManagedTrade, quote: Quote | None, instrument: Instrument
 ) -> tuple[float, float]:
-    """(net result so far of an open trade, its unrealised part), USDT; without a quote at entry price."""
-    price = trade.average_entry_ticks
-    if quote is not None and quote.bid_ticks > 0:
-        price = quote.mark_ticks or quote.mid_ticks
+    """(net result so far of an open trade, its unrealised part), USDT."""
+    price = _price_ticks(trade, quote) or trade.average_entry_ticks
     unrealized = trade.unrealized_usdt(instrument, price)
     return float(trade.realized_usdt(instrument)) + unrealized, unrealized
+
+
+def _price_ticks(trade: ManagedTrade, quote: Quote | None) -> float:
+    """The mark, else the mid, else what it was last valued at: an empty book undoes no loss; 0 = unknown."""
+    if quote is not None and quote.mark_ticks:
+        return quote.mark_ticks
+    return quote.mid_ticks if quote is not None and quote.has_touch else trade.valued_ticks
 
 
 def account_risk(
@@ -92,16 +97,22 @@ def account_risk(
 ) -> AccountRisk:
     """All figures the limits look at; what is pending counts at its worst case.
 
+    Notes what each trade was valued at. Where a price is unknown, no peak and no new day come of it.
     `limits_for` a symbol say what its fees and slippage are, as when its entry was judged.
     """
-    exposures, open_usdt = [], 0.0
+    exposures, open_usdt, unpriced = [], 0.0, []
     for trade in trades:
-        instrument = instruments[trade.symbol]
-        open_usdt += open_result_usdt(trade, quotes.get(trade.symbol), instrument)[0]
+        instrument, quote = instruments[trade.symbol], quotes.get(trade.symbol)
+        if trade.position_lots > 0:
+            trade.valued_ticks = _price_ticks(trade, quote)
+            if not trade.valued_ticks:
+                unpriced.append(trade.symbol)
+        open_usdt += open_result_usdt(trade, quote, instrument)[0]
         exposures.append(trade_exposure(trade, orders, instrument, limits_for(trade.symbol)))
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
-    book.roll_day(now_ns, equity)
-    book.equity_peak_usdt = max(book.equity_peak_usdt, equity)
+    if not unpriced:
+        book.roll_day(now_ns, equity)
+        book.equity_peak_usdt = max(book.equity_peak_usdt, equity)
     return AccountRisk(
         ts_ns=now_ns,
         equity=equity,
@@ -114,4 +125,5 @@ def account_risk(
         losses_in_row=book.losses_in_row,
         paused_until_ns=book.paused_until_ns,
         day_open_equity=book.day_open_usdt,
+        unpriced=tuple(unpriced),
     )

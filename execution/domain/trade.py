@@ -114,6 +114,7 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
     last_exit_leg: str = ""
     best_ticks: float = 0.0
     worst_ticks: float = 0.0
+    valued_ticks: float = 0.0  # last price it was valued at; 0 = none is known
     funding_usdt: Decimal = Decimal(0)  # paid, over the trade's life
     booked_usdt: Decimal = Decimal(0)  # part of the result the account has counted already
     is_stray: bool = False  # beside the symbol's trade: only there to be closed
@@ -170,6 +171,7 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
             if not self.entered_lots:
                 self.opened_ts_ns = self.unprotected_since_ns = fill.deliver_at_ns
                 self.best_ticks = self.worst_ticks = self.extreme_ticks = float(fill.price_ticks)
+                self.valued_ticks = float(fill.price_ticks)
             self.entered_lots += fill.qty_lots
             self.entry_tick_lots += value
             self.entry_fees_usdt += fill.fee_usdt

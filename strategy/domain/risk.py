@@ -44,6 +44,7 @@ class AccountRisk:
     losses_in_row: int = 0
     paused_until_ns: int = 0  # end of a loss-streak pause
     day_open_equity: float | None = None  # at the last UTC midnight; None = all of it is of today
+    unpriced: tuple[str, ...] = ()  # held symbols whose price nobody knows: equity is a guess
 
     @property
     def daily_pnl(self) -> float:
@@ -73,7 +74,7 @@ class AccountRisk:
 def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
     """The account against its limits: what may still be opened, and every reason why not."""
     reasons = account_stops(account, config) + _capacity_stops(account, config)
-    force_close = account.daily_pnl_pct <= -config.daily_loss_close_pct
+    force_close = forces_close(account, config)
     if force_close:
         reasons.append(
             f"day's loss {-account.daily_pnl_pct:.2f} % beyond {config.daily_loss_close_pct:g} %: "
@@ -98,9 +99,16 @@ def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
     )
 
 
+def forces_close(account: AccountRisk, config: RiskConfig) -> bool:
+    """The day's loss is so large that everything is to be closed; as in `assess`, and far cheaper."""
+    return not account.unpriced and account.daily_pnl_pct <= -config.daily_loss_close_pct
+
+
 def account_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
     """Reasons that stop every entry and take back those not yet filled."""
     reasons = []
+    if account.unpriced:
+        reasons.append(f"no price is known of {', '.join(account.unpriced)}")
     if not account.equity > 0:
         reasons.append("no equity")
     if account.daily_pnl_pct <= -config.daily_loss_limit_pct:
