@@ -93,7 +93,7 @@ LADDER = LadderSettings(
 )  # fmt: skip
 
 CASES = {
-    "eager": (11, eager()),
+    "eager": (24, eager()),
     "ladder": (12, eager(plan="ladder", ladder=LADDER)),
     "time stop and near trail": (13, eager(time_stop_s=4, trail_r=0.05, tp1_fraction=0.2)),
     "close on opposite": (12, eager(close_on_opposite=True, arm_frames=1)),
@@ -105,7 +105,7 @@ CASES = {
 def case(request: pytest.FixtureRequest) -> tuple[EventChunk, DecisionConfig, Run]:
     """(market, config, what visiting every frame of it decided)."""
     seed, decision = request.param[1]
-    market = concat_chunks(list(synthetic_chunks(seed, 60.0, SYMBOLS)))
+    market = concat_chunks(list(synthetic_chunks(seed, 36.0, SYMBOLS)))
     return market, decision, Run(FrameByFrame, synthetic_instruments(SYMBOLS), [market], decision)
 
 
