@@ -41,6 +41,7 @@ class ConfigFollower:
         self.config = config
         self.pinned = pinned
         self.needs_restart: tuple[str, ...] = ()
+        self._saved_as = config.document.version  # the version whose live fields hold
         self._registry = registry
         self._seen = seen
 
@@ -71,6 +72,8 @@ class ConfigFollower:
         wanted = use_stored(stored, self._registry)
         document, held = with_restart_only_of(self.config.document, wanted.document, self._registry)
         before = self.config
+        if document is not before.document:
+            self._saved_as = wanted.document.version
         self.config = msgspec.structs.replace(wanted, document=document)
         self.needs_restart = tuple(held)
         if wanted.is_invalid:
@@ -82,6 +85,7 @@ class ConfigFollower:
         """For the heartbeat."""
         return {
             "configVersion": self.config.document.version,
+            "configSavedAs": self._saved_as,
             "configNumber": self.config.number,
             "configActivation": self.config.sequence,
             "configProblem": self.config.problem,

@@ -200,7 +200,8 @@ class BusView:
     async def _follow_config(self) -> None:
         """Another config version in force has other thresholds."""
         details = (self.beats.get("strategy") or {}).get("details") or {}
-        version, now_s = str(details.get("configVersion") or ""), time.monotonic()
+        saved_as = details.get("configSavedAs") or details.get("configVersion")
+        version, now_s = str(saved_as or ""), time.monotonic()
         is_old = version == self._config_version or now_s - self._config_asked_s < CONFIG_RETRY_S
         if not version or is_old or self._read_limits is None:
             return

@@ -90,7 +90,9 @@ def test_what_runs_between_two_versions_has_a_name_of_its_own() -> None:
     assert config is not None
     running = config.document
     assert running.version == content_version(running.sections, running.symbols)
-    assert running.version != use_stored(second, registry()).document.version
+    saved = use_stored(second, registry()).document.version
+    assert running.version != saved
+    assert follower.details()["configSavedAs"] == saved
 
 
 def test_nothing_changes_before_a_restart_where_a_mix_would_contradict_itself() -> None:
