@@ -40,7 +40,7 @@ def plan_scalp(
     order: PlanInput, account: AccountRisk, strategy: StrategyConfig, risk: RiskConfig
 ) -> Planned:
     """Levels, then size, then legs; refused in words when any of them cannot be."""
-    if refusals := touch_refusals(order):
+    if refusals := (*touch_refusals(order), *_volatility_refusals(order)):
         return Planned(None, None, refusals)
     levels = scalp_levels(order, strategy, risk)
     if refusals := range_refusals(order.instrument, (levels.stop_ticks, levels.tp2_ticks)):
@@ -61,13 +61,18 @@ def plan_scalp(
     return Planned(_assemble(order, levels, sizing, strategy, risk), sizing)
 
 
+def _volatility_refusals(order: PlanInput) -> tuple[str, ...]:
+    """The stop is made of it: taken for nothing, the stop would be the nearest and the size the largest."""
+    return ("volatility (rv60s) is not known yet",) if math.isnan(order.rv60s) else ()
+
+
 def scalp_levels(order: PlanInput, strategy: StrategyConfig, risk: RiskConfig) -> ScalpLevels:
     """Entry at the touch (or a tick inside), stop behind it, two take-profits beyond it.
 
     TP1 lies at least one tick beyond the break-even stop (both fees and a tick), so that the stop which
     follows its fill is always inside it, however coarse the ticks are.
     """
-    volatility_bps = 0.0 if math.isnan(order.rv60s) else order.rv60s * math.sqrt(strategy.horizon_s)
+    volatility_bps = order.rv60s * math.sqrt(strategy.horizon_s)
     stop_bps = max(strategy.stop_vol_x * volatility_bps, strategy.stop_cost_x * order.cost_bps)
     break_even_bps = risk.maker_fee_bps + risk.taker_fee_bps
     tp1_bps = max(strategy.tp1_cost_x * order.cost_bps, break_even_bps + strategy.tp1_margin_bps)

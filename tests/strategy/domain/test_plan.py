@@ -127,6 +127,13 @@ ticks = st.sampled_from(["0.0000001", "0.00001", "0.001", "0.01", "0.1", "0.5"])
 steps = st.sampled_from(["0.001", "0.01", "1", "10", "1000"])
 
 
+def test_an_unknown_volatility_refuses_the_plan_instead_of_counting_as_none() -> None:
+    planned = make_plan(a_plan_input(rv60s=math.nan), ACCOUNT, DecisionConfig())
+
+    assert planned.plan is None
+    assert planned.refusals == ("volatility (rv60s) is not known yet",)
+
+
 @settings(max_examples=300)
 @given(
     tick_size=ticks,
