@@ -23,6 +23,7 @@ from execution.domain.operator import OperatorCommand
 from execution.domain.operator_desk import OperatorDesk
 from execution.domain.orders import Order
 from execution.domain.outputs import ExecutionOutput
+from execution.domain.position_check import PositionCheck
 from execution.domain.records import Row
 from execution.domain.requests import RequestDesk
 from execution.domain.trade import ManagedTrade, Quote
@@ -84,6 +85,7 @@ class ExecutionCore:
             symbol_limits=symbol_limits,
         )
         self._trades = TradeRunner(self._work)
+        self._positions = PositionCheck(self._work, self._trades)
         self._requests = RequestDesk(self._work, self._trades)
         self._operators = OperatorDesk(self._work, self._trades)
         self._views = Views(self._work)
@@ -114,7 +116,7 @@ class ExecutionCore:
             self._work.settled.clear()
             self._on_order_news(update, now)
         elif isinstance(update, PositionUpdated):
-            self._trades.on_position(update, now)
+            self._positions.on_position(update, now)
         # WalletUpdated repeats what fills and funding have said.
         return self._work.take()
 
@@ -125,7 +127,7 @@ class ExecutionCore:
                 self._trades.on_fill(order, update, now)
             else:
                 self._trades.on_foreign_fill(update, now)
-            self._trades.on_position_filled(update)
+            self._positions.on_fill(update)
         elif isinstance(update, CommandRefused) and update.command == "LEVERAGE":
             self._trades.on_leverage_refused(update, now)
         elif order is None:
@@ -181,7 +183,7 @@ class ExecutionCore:
     def on_timer(self, now_ns: int) -> list[ExecutionOutput]:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""
         now, state = self._work.tick_clock(now_ns), self._work.state
-        self._trades.settle_doubts(now)
+        self._positions.on_time(now)
         for trade in (*state.trades.values(), *state.strays.values()):
             # A settled trade was managed at its own frame of this instant.
             if trade.is_stray or self._work.settled.get(trade.symbol) != now:

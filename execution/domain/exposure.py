@@ -58,7 +58,7 @@ def least_lots(instrument: Instrument) -> int:
 
 def most_market_lots(instrument: Instrument) -> int:
     """What one order at market, and so one stop, can carry."""
-    return instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
+    return int(min(instrument.max_qty, instrument.max_market_qty) // instrument.qty_step)
 
 
 def least_value(instrument: Instrument) -> int:

@@ -60,6 +60,7 @@ class PositionDoubt(msgspec.Struct, frozen=True, kw_only=True):
 
     symbol: str
     lots: int
+    average_entry_ticks: float
     venue_ts_ns: int
     since_ns: int
 

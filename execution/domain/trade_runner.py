@@ -12,21 +12,16 @@ from execution.domain.outputs import RecordRow
 from execution.domain.records import fill_record, position_record, price, quantity, trade_record
 from execution.domain.strays import (
     LATE_FILL,
-    PositionDoubt,
     bust_parts,
     foreign_trade,
     part_of,
-    taken_off,
-    unseen_fill,
 )
 from execution.domain.trade import (
     CLOSE,
     ENTRY,
     LIQUIDATED,
     LIQUIDATION,
-    POSITION_DIFFERS,
     STOP,
-    UNSEEN,
     Action,
     Amend,
     ManagedTrade,
@@ -49,7 +44,6 @@ from execution.domain.venue import (
     FundingPaid,
     OrderFilled,
     OrderUpdated,
-    PositionUpdated,
     SetLeverage,
     VenueCode,
     VenueCommand,
@@ -143,7 +137,7 @@ class TradeRunner:
         self._work.show_order(order, now)
         trade = self._trade_of(order) or self._take_up(order, now)
         if trade is None:
-            self._undo(foreign_trade(fill), fill, now)
+            self.undo(foreign_trade(fill), fill, now)
             return
         beyond = fill.qty_lots - max(trade.position_lots, 0)
         if order.leg == CLOSE and not order.reduce_only and beyond > 0:
@@ -166,7 +160,7 @@ class TradeRunner:
             trade.on_fill(order.leg, part_of(fill, fill.qty_lots - beyond))
         self.manage(trade, now)
         opened = part_of(fill, beyond)
-        self._undo(foreign_trade(opened), opened, now)
+        self.undo(foreign_trade(opened), opened, now)
 
     def _log_fill(self, order: Order, fill: OrderFilled, now: int) -> None:
         if not self._work.records:
@@ -190,7 +184,7 @@ class TradeRunner:
             return
         self._work.log_fill(fill, now)
         if fill.exec_type is not ExecType.BUST:
-            self._undo(foreign_trade(fill), fill, now)
+            self.undo(foreign_trade(fill), fill, now)
         else:
             self._on_bust(fill, now)
 
@@ -205,65 +199,6 @@ class TradeRunner:
         left = bust.qty_lots - sum(part.qty_lots for _, part in parts)
         if left > 0:
             self._work.alert(bust.symbol, f"{left} lots liquidated that are not held", now)
-
-    def on_position(self, update: PositionUpdated, now: int) -> None:
-        """The venue's own position against all that is held here; older news than was heard says nothing."""
-        state, symbol = self._work.state, update.symbol
-        if update.venue_ts_ns < state.position_told_ns.get(symbol, 0):
-            return
-        state.position_told_ns[symbol] = update.venue_ts_ns
-        before = state.position_doubts.pop(symbol, None)
-        if update.lots != self._work.signed_position(symbol):
-            state.position_doubts[symbol] = PositionDoubt(
-                symbol=symbol,
-                lots=update.lots,
-                venue_ts_ns=update.venue_ts_ns,
-                since_ns=before.since_ns if before is not None else now,
-            )
-
-    def on_position_filled(self, fill: OrderFilled) -> None:
-        """A fill may explain a difference; after a newer one the venue's position must be told anew."""
-        state, symbol = self._work.state, fill.symbol
-        state.position_told_ns[symbol] = max(
-            fill.venue_ts_ns, state.position_told_ns.get(symbol, 0)
-        )
-        doubt = state.position_doubts.get(symbol)
-        if doubt is not None and (
-            fill.venue_ts_ns > doubt.venue_ts_ns or doubt.lots == self._work.signed_position(symbol)
-        ):
-            del state.position_doubts[symbol]
-
-    def settle_doubts(self, now: int) -> None:
-        """A difference that has stayed is believed: never are lots left that nobody looks after."""
-        for symbol, doubt in list(self._work.state.position_doubts.items()):
-            wait_ns = self._work.config_for(symbol).protect_deadline_ms * 1_000_000
-            if now - doubt.since_ns >= wait_ns:
-                del self._work.state.position_doubts[symbol]
-                self._settle(symbol, doubt.lots, now)
-
-    def _settle(self, symbol: str, venue_lots: int, now: int) -> None:
-        held, known = self._work.held(symbol), self._work.signed_position(symbol)
-        if venue_lots == known:
-            return
-        text = f"the venue holds {venue_lots} lots, {known} are known: the difference is settled"
-        self._work.alert(symbol, text, now)
-        difference = venue_lots - known
-        taken, price_ticks = taken_off(held, difference), self._price_of_now(symbol, held)
-        unseen = unseen_fill(symbol, difference, price_ticks, now)
-        for trade, lots in taken:
-            begin_close(trade, POSITION_DIFFERS)
-            trade.on_fill(UNSEEN, part_of(unseen, lots))
-        for trade, _ in taken:
-            self.manage(trade, now)
-        if left := abs(difference) - sum(lots for _, lots in taken):
-            rest = part_of(unseen, left)
-            self._undo(foreign_trade(rest), rest, now)
-
-    def _price_of_now(self, symbol: str, held: list[ManagedTrade]) -> int:
-        quote = self._work.quotes.get(symbol)
-        if quote is not None and quote.has_touch:
-            return round(quote.mid_ticks)
-        return round(held[0].average_entry_ticks) if held else 0
 
     def use_leverage(self, trade: ManagedTrade, now: int) -> None:
         """Tell the venue the leverage of the plan, if it is another than it was told last."""
@@ -313,7 +248,7 @@ class TradeRunner:
             rate=float(paid.rate),
         )
 
-    def _undo(self, trade: ManagedTrade, fill: OrderFilled, now: int) -> None:
+    def undo(self, trade: ManagedTrade, fill: OrderFilled, now: int) -> None:
         """Take up a fill that nobody expected, and close what it opened."""
         self._work.alert(
             trade.symbol, f"{trade.entry_reason}, {fill.qty_lots} lots: it is closed again", now

@@ -55,9 +55,7 @@ def may_amend(trade: ManagedTrade, leg: str, now_ns: int) -> bool:
     return now_ns >= trade.retry_at_ns.get(_amend_of(leg), 0)
 
 
-def note_refused_amend(
-    trade: ManagedTrade, leg: str, now_ns: int, config: ExecutionConfig
-) -> bool:
+def note_refused_amend(trade: ManagedTrade, leg: str, now_ns: int, config: ExecutionConfig) -> bool:
     """Each refused amend of a leg in a row doubles the pause; True for the first of them."""
     key = _amend_of(leg)
     refused = trade.failures.get(key, 0)
