@@ -69,7 +69,8 @@ def test_a_late_fill_beside_a_new_trade_is_closed_and_leaves_the_new_trade_alone
     placed = hear(world, a_fill(world, client_order_id=entry))
 
     assert [(o.type.value, o.side.value, o.qty_lots) for o in placed] == [("MARKET", "SELL", 30)]
-    assert placed[0].reduce_only is (side is Side.LONG)  # beside a short it must be able to sell more
+    # Beside a short it must be able to sell more.
+    assert placed[0].reduce_only is (side is Side.LONG)
     assert world.core.snapshot(world.now_ns).positions[0].qty_lots == 100
     assert world.core._work.signed_position("BTCUSDT") == 100 * side.sign + 30
     closing = placed[0].client_order_id
