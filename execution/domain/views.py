@@ -9,6 +9,7 @@ from execution.domain.trade import STOP, ManagedTrade
 from execution.domain.workspace import Workspace
 from failover.domain.days import iso_ms
 from strategy.domain.messages import ExecutionSnapshot, ExposureView, PositionView
+from strategy.domain.risk import AccountRisk
 
 
 class Views:
@@ -17,10 +18,10 @@ class Views:
     def __init__(self, work: Workspace) -> None:
         self._work = work
 
-    def snapshot(self, now_ns: int) -> ExecutionSnapshot:
-        """All that execution holds (see `ExecutionSnapshot`)."""
+    def snapshot(self, now_ns: int, account: AccountRisk | None = None) -> ExecutionSnapshot:
+        """All that execution holds (see `ExecutionSnapshot`); `account` where it is known as of now."""
         state, book = self._work.state, self._work.state.book
-        account = self._work.account(now_ns)
+        account = account or self._work.account(now_ns)
         held = [t for t in state.trades.values() if t.position_lots > 0]
         return ExecutionSnapshot(
             ts_ns=now_ns,

@@ -39,7 +39,7 @@ from strategy.domain.regime import (
     regime_at,
     with_safe_mode,
 )
-from strategy.domain.risk import account_stops, assess
+from strategy.domain.risk import account_stops, assess, forces_close
 from strategy.domain.scorer import SCORERS, ScorerRegistry, ScorerWatch
 from strategy.domain.signals import (
     Bench,
@@ -396,7 +396,7 @@ class StrategyCore:
             self._stopped = bool(stops)
             trigger = Trigger.RISK_BLOCKED if stops else Trigger.RISK_CLEARED
             self._fire_all(trigger, ts_ns, "; ".join(stops))
-        if assess(account, config).flags.risk_force_close_all:
+        if forces_close(account, config):
             self._fire_all(Trigger.FORCE_CLOSE, ts_ns, "; ".join(stops))
 
     def _fire_all(self, trigger: Trigger, ts_ns: int, reason: str) -> None:
