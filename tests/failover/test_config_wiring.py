@@ -92,7 +92,7 @@ async def test_a_service_without_a_bus_finds_the_activation_in_the_database(
     assert [config.number for config in applied] == [version.pk]
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_the_first_start_writes_version_one_and_later_ones_read_it(here: Any) -> None:
     first = open_config("market", here)
     second = open_config("strategy", here)
