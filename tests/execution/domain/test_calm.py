@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from execution.domain.outputs import LogLine
@@ -82,19 +82,22 @@ def look_at_all(world: Any, frames: Any) -> None:
 
 def look_where_asked(world: Any, frames: Any) -> int:
     """The venue goes on all the while; returns at how many instants the core was asked to look."""
-    noted, looks = 0, 0
+    noted, looks, passed_ns = 0, 0, 0
     needed = world.core.next_attention(frames, 0)
     for now, first, end in instants_of(frames):
         world.desk.deliveries.push(world.venue.advance(now))
         due_ns = world.desk.deliveries.next_at_ns
         if due_ns is not None and due_ns <= now:
             world.outputs += world.core.note_quotes(frames[noted:first])
+            # This venue answers late, after frames that carry the clock past its answer.
+            world.core._work.tick_clock(passed_ns)
             world.outputs += world.desk.deliver(now)
             noted, needed = first, world.core.next_attention(frames, first)
         if first <= needed < end:
             world.outputs += world.core.note_quotes(frames[noted:first])
             judge(world, frames[first:end], now)
             noted, looks, needed = end, looks + 1, world.core.next_attention(frames, end)
+        passed_ns = now
     world.outputs += world.core.note_quotes(frames[noted:])
     return looks
 
@@ -116,6 +119,7 @@ paths = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
+@example([0, 0, 16, 0, 0, 0, 0, 0, 0, -5, 0, 0, 0], Side.LONG, "scalp", True, 1)
 @given(
     path=paths,
     side=st.sampled_from(list(Side)),
