@@ -170,7 +170,7 @@ def test_the_real_list_of_all_linear_contracts_is_understood(shared: Path) -> No
 # --- the ORM
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_rules_survive_the_database_exactly_and_by_environment() -> None:
     rules = [
         an_instrument("BTCUSDT", max_price=Decimal("1234567890123456.789012345678")),
@@ -184,7 +184,7 @@ def test_rules_survive_the_database_exactly_and_by_environment() -> None:
     assert DjangoInstrumentStore("TESTNET").load() == []
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_changed_rule_is_stored_with_its_time_of_change() -> None:
     store = DjangoInstrumentStore("LOCAL")
     store.save([an_instrument("BTCUSDT"), an_instrument("ETHUSDT")])
@@ -199,7 +199,7 @@ def test_a_changed_rule_is_stored_with_its_time_of_change() -> None:
     assert after["ETHUSDT"].updated_at > before["ETHUSDT"].updated_at
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_the_admin_lists_instruments_and_lets_nobody_change_them(client: Client) -> None:
     DjangoInstrumentStore("LOCAL").save([an_instrument("BTCUSDT"), an_instrument("ETHUSDT")])
     client.force_login(User.objects.create_superuser("root", password="x"))

@@ -123,5 +123,7 @@ async def test_every_decision_carries_one_version_and_they_change_once(
     ]
     requests = [w for w in await wishes(redis_client) if isinstance(w, OrderRequest)]
     assert [version for version, _ in groupby(versions)] == [first.content, second.content]
-    assert {request.config_version for request in requests} == {second.content}
+    # The activation is under way for a moment: what is asked meanwhile carries the first version.
+    asked = [version for version, _ in groupby(w.config_version for w in requests)]
+    assert asked in ([second.content], [first.content, second.content])
     assert context.beat(0.0).details["configNumber"] == second.pk
