@@ -260,7 +260,7 @@ def test_random_bytes_never_stop_the_parser(frame: bytes) -> None:
 
 
 @given(st.sampled_from(sorted(OWN)), st.data())
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_mutilated_real_frames_never_stop_the_parser(name: str, data: st.DataObject) -> None:
     frame = bytearray(OWN[name][1])
     for _ in range(data.draw(st.integers(1, 4))):
