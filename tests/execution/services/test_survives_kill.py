@@ -254,6 +254,7 @@ def test_kill_9_at_any_moment_loses_no_order_or_fill_and_doubles_none(
             if kill % 2:  # half the time the market goes on without us for a while
                 time.sleep(float(rng.random()) * 0.3)
             service = start_service(bus, data_dir, config)
+        wait_for(lambda: len(trades_closed(lines_of(data_dir))) >= 3, "three trades", service)
         neighbours.pause_asks.set()
         wait_for(lambda: is_flat(data_dir), "flat account", service)
         service.send_signal(signal.SIGTERM)
@@ -266,10 +267,13 @@ def test_kill_9_at_any_moment_loses_no_order_or_fill_and_doubles_none(
 
     lines = lines_of(data_dir)
     assert_nothing_lost_or_doubled(lines)
-    trades = [line["trade"] for line in lines if line.get("event") == "TRADE_CLOSED"]
-    assert len(trades) >= 3
+    trades = trades_closed(lines)
     assert_money_agrees(lines, trades, data_dir, [an_instrument(s) for s in SYMBOLS])
     assert_every_plan_is_flat(lines)
+
+
+def trades_closed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line["trade"] for line in lines if line.get("event") == "TRADE_CLOSED"]
 
 
 def is_flat(data_dir: Path) -> bool:
