@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from execution.domain.config import ExecutionConfig
 from execution.domain.profile import ExecutionSettings, execution_settings_of
 from failover.services.config_reader import load_config
 from strategy.domain.config import DecisionConfig
@@ -16,9 +15,3 @@ def load_settings(name: str) -> tuple[DecisionConfig, ExecutionSettings]:
     """
     document = load_config(name)
     return decision_config_of(document), execution_settings_of(document)
-
-
-def load_configs(name: str) -> tuple[DecisionConfig, ExecutionConfig]:
-    """`load_settings` for a run without overrides of execution by symbol."""
-    decision, execution = load_settings(name)
-    return decision, execution.config

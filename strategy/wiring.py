@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from failover.domain.config_versions import ActiveConfig
 from failover.services.config_follower import ConfigFollower
-from failover.services.config_reader import load_config
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
 from market.adapters.endpoints import bybit_endpoints
@@ -23,14 +22,6 @@ from strategy.domain.core import StrategyCore
 from strategy.domain.profile import decision_config_of
 from strategy.services.decision_loop import DecisionLoop, Streams
 from strategy.services.journal import DecisionJournal
-
-
-def load_decision_config(name: str) -> DecisionConfig:
-    """The strategy's part of a trading config (see `failover.services.config_reader.load_config`).
-
-    Raises: BadConfigDocument with every error.
-    """
-    return decision_config_of(load_config(name))
 
 
 def compile_kernels() -> bool:

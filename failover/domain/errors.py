@@ -34,7 +34,3 @@ class DataCorruption(StorageError):
     def __init__(self, path: str, reason: str, offset: int) -> None:
         super().__init__(path, f"byte {offset}: {reason}")
         self.offset = offset
-
-
-class BusUnavailable(Exception):
-    """The bus did not answer: nothing is lost that the files hold; try again later."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from failover.domain.config import SECTIONS, BadConfigDocument, load_document
+from failover.services.config_reader import load_config
 from strategy.domain.config import DecisionConfig, RiskConfig, StrategyConfig
 from strategy.domain.profile import decision_config_of
-from strategy.wiring import load_decision_config
 
 PROFILES = Path(__file__).parents[2] / "strategy" / "profiles"
 
@@ -22,7 +22,7 @@ def read(content: bytes) -> DecisionConfig:
 
 
 def test_the_default_document_is_the_defaults() -> None:
-    config = load_decision_config("default")
+    config = decision_config_of(load_config("default"))
 
     assert config.strategy == StrategyConfig()
     assert config.risk == RiskConfig()
@@ -41,7 +41,7 @@ def test_gate_and_simulated_venue_reckon_with_the_same_real_fees(name: str) -> N
 
 
 def test_the_demo_warms_up_in_a_minute() -> None:
-    assert load_decision_config("demo").market.warmup_s == 60
+    assert decision_config_of(load_config("demo")).market.warmup_s == 60
 
 
 def test_the_version_names_what_a_document_says_wherever_it_came_from() -> None:
@@ -49,7 +49,7 @@ def test_the_version_names_what_a_document_says_wherever_it_came_from() -> None:
     other = read(b'{"strategy": {"entryScore": 72}}')
 
     assert one.version != other.version
-    assert read((PROFILES / "demo.json").read_bytes()) == load_decision_config("demo")
+    assert read((PROFILES / "demo.json").read_bytes()) == decision_config_of(load_config("demo"))
 
 
 def test_a_symbol_has_its_own_sections_with_its_fields_laid_over_the_base() -> None:
@@ -93,7 +93,7 @@ def test_every_error_is_told_at_once() -> None:
 
 def test_a_name_that_is_no_document_says_which_there_are() -> None:
     with pytest.raises(BadConfigDocument, match=r"default, demo"):
-        load_decision_config("nope")
+        decision_config_of(load_config("nope"))
 
 
 def test_the_sections_are_registered_for_all_apps() -> None:

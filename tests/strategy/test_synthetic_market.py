@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from execution.domain.synthetic_instruments import synthetic_instruments
 from execution.domain.synthetic_market import DEFAULT_START_NS, synthetic_chunks
 from execution.domain.synthetic_profile import DEFAULT_SYMBOLS
+from failover.services.config_reader import load_config
 from market.domain.frames import FrameReason, Frames
 from market.domain.kernel import MarketKernel
 from strategy.domain.core import StrategyCore
 from strategy.domain.gate import planned_cost
 from strategy.domain.messages import OrderRequest
 from strategy.domain.numeric_path import NumericPath
-from strategy.wiring import load_decision_config
+from strategy.domain.profile import decision_config_of
 from tests.strategy.builders import S, a_snapshot
 
-DEMO = load_decision_config("demo")
+DEMO = decision_config_of(load_config("demo"))
 
 
 def frames_of(

@@ -38,31 +38,12 @@ from execution.domain.venue import (
     WalletUpdated,
 )
 from market.domain.events import ASK, BID, BUY, ChunkBuilder, EventChunk, EventKind, TickerField
-from market.domain.instruments import Instrument
+from tests.execution.instruments import an_instrument
 
 MS = 1_000_000
 MESSAGES, STEP_MS = 300, 3
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-INSTRUMENTS = [
-    Instrument(
-        symbol=symbol,
-        tick_size=Decimal("0.1"),
-        qty_step=Decimal("0.001"),
-        min_qty=Decimal("0.001"),
-        max_qty=Decimal(100),
-        max_market_qty=Decimal(50),
-        min_notional=Decimal(5),
-        min_price=Decimal("0.1"),
-        max_price=Decimal(1_000_000),
-        min_leverage=Decimal(1),
-        max_leverage=Decimal(100),
-        leverage_step=Decimal("0.01"),
-        price_scale=1,
-        funding_interval_min=480,
-        base_coin=symbol.removesuffix("USDT"),
-    )
-    for symbol in SYMBOLS
-]
+INSTRUMENTS = [an_instrument(symbol) for symbol in SYMBOLS]
 UNIT = INSTRUMENTS[0].tick_size * INSTRUMENTS[0].qty_step
 CONFIGS = [
     # Rich and poor, both margin modes, both queue models: with 4 USDT liquidations happen.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.services.simulate import Simulated, simulate_synthetic
-from replay.wiring import load_configs
+from replay.wiring import load_settings
 from strategy.domain.config import DecisionConfig
 
 DEFAULT_SEED = 1  # of run_exchange
@@ -16,7 +16,8 @@ ONE_SIDED_95 = 1.645
 
 
 def test_the_demo_profile_trades_within_three_minutes() -> None:
-    decision, execution = load_configs("demo")
+    decision, settings = load_settings("demo")
+    execution = settings.config
 
     done = simulate_synthetic(DEFAULT_SEED, 180.0, decision, execution)
 
@@ -59,7 +60,8 @@ def test_without_predictability_nothing_is_earned() -> None:
 
     Net of real fees the average trade loses; before fees there is no significant gain (one-sided 95 %).
     """
-    decision, execution = load_configs("demo")
+    decision, settings = load_settings("demo")
+    execution = settings.config
     config = eager(decision)
 
     runs = [
