@@ -11,7 +11,7 @@ from execution.domain.synthetic_market import SyntheticMarket
 from execution.domain.synthetic_profile import DEFAULT_SYMBOLS
 from execution.exchange.boards import empty_boards, synthetic_boards
 from execution.exchange.played_market import PlayedMarket
-from execution.exchange.recorded_files import BadMarket, open_recorded
+from execution.exchange.recorded_market import BadMarket, open_recorded
 from execution.exchange.server import ExchangeServer, ServerOptions
 
 __all__ = ["BadMarket", "exchange_of", "played_exchange", "synthetic_exchange"]

@@ -1,5 +1,5 @@
-"""Readers of recorded markets: `open_market_data` is the one entrance."""
+"""Where replay gets recorded markets from: `market.recordings.open_market_data` is the one entrance."""
 
-from replay.adapters.market_data import open_market_data
+from market.recordings import open_market_data
 
 __all__ = ["open_market_data"]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from replay.adapters.detection import Detected, RecordingFormat, detect
-from replay.adapters.market_data import open_market_data
+from market.adapters.foreign.detection import Detected, RecordingFormat, detect
+from market.domain.recordings import BadRecording
+from market.recordings import open_market_data
 from replay.domain.backtest_parts import PartFailure, Tape
-from replay.domain.recordings import BadRecording
 
 # Daily files follow each other within a day and a little; what is farther apart has a hole in between.
 _FOLLOWS_WITHIN_NS = 25 * 3_600_000_000_000

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+from market.domain.recordings import BadRecording, MarketData
 from replay.domain.backtest_parts import BacktestJob, MarketVolume, PartFailure, PartResult
-from replay.domain.recordings import BadRecording, MarketData
 from replay.domain.trade_watch import TradeWatch
 from replay.services.run import ReplayOptions, ReplayResult, run_replay
 

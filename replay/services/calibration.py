@@ -9,12 +9,12 @@ from msgspec import Struct, structs, to_builtins
 
 from failover.domain.days import iso_ms
 from market.domain.kernel import MarketKernel
+from market.domain.recordings import MarketData
 from replay.domain.calibration import calibrate
 from replay.domain.calibration_features import FEATURES, FeatureReader
 from replay.domain.calibration_horizon import Yardstick
 from replay.domain.calibration_results import CalibrationSettings, SymbolCalibration
 from replay.domain.calibration_samples import SampleStore
-from replay.domain.recordings import MarketData
 from strategy.domain.config import DecisionConfig
 from strategy.domain.gate import planned_cost
 from strategy.domain.scorer import BUILT_IN

@@ -22,9 +22,9 @@ from failover.models import ConfigVersion, VersionStatus
 from failover.services.config_store import propose
 from market.domain.config import MarketConfig
 from market.domain.kernel import MarketKernel
+from market.domain.recordings import BadRecording, MarketData
 from replay.domain.profile_rules import ProfileUpdaterConfig, Suggestion, differing, suggested
 from replay.domain.profile_statistics import SymbolStatistics
-from replay.domain.recordings import BadRecording, MarketData
 
 AUTHOR = "profileUpdater"
 OpenDay = Callable[[Path], MarketData]

@@ -12,10 +12,10 @@ import msgspec
 from execution.domain.config import ExecutionConfig
 from failover.domain.days import iso_ms
 from market.domain.events import EventChunk
+from market.domain.recordings import MarketData
 from replay.domain.digest import RunDigest
 from replay.domain.figures import DigestObserver, RunFigures
 from replay.domain.pipeline import Pipeline, PipelineObserver
-from replay.domain.recordings import MarketData
 from strategy.domain.config import DecisionConfig
 
 _LONGEST_SLEEP_S = 0.05  # so that a stop is noticed

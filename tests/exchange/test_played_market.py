@@ -17,7 +17,7 @@ from execution.domain.synthetic_market import synthetic_chunks
 from execution.domain.synthetic_outbox import Channel
 from execution.exchange.build import BadMarket, played_exchange
 from execution.exchange.played_market import PlayedMarket
-from execution.exchange.recorded_files import open_recorded
+from execution.exchange.recorded_market import open_recorded
 from execution.exchange.server import ServerOptions
 from execution.exchange.venue_facts import instrument_row
 from market.domain.events import ASK, BID, EventKind
@@ -30,10 +30,11 @@ T0 = 1_763_424_000.0
 
 def a_capture(path: Path, frames: list[tuple[float, dict[str, Any]]]) -> Path:
     """Write a capture of one linear connection (and noise that must be passed over)."""
-    rules = {"retCode": 0, "result": {"list": [instrument_row(synthetic_instruments()[0])]}}
+    row = instrument_row(synthetic_instruments()[0])
+    rules = {"retCode": 0, "result": {"category": "linear", "list": [row]}}
     lines: list[object] = [
         {"t": "header", "format": 2},
-        {"t": "http", "url": "…?category=linear&limit=1000", "data": json.dumps(rules)},
+        {"t": "http", "url": "…/instruments-info?category=linear", "data": json.dumps(rules)},
         {"t": "connect", "conn": "ws.2", "addr": "wss://stream.bybit.com/v5/public/linear"},
         {"t": "connect", "conn": "ws.3", "addr": "wss://stream.bybit.com/v5/public/spot"},
         {"t": "recv", "conn": "ws.3", "ts": T0, "data": '{"topic":"orderbook.50.BTCUSDT"}'},

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from failover.domain.config import BadConfigDocument
 from failover.services.config_store import propose
+from market.domain.recordings import BadRecording
 from replay.adapters import open_market_data
 from replay.adapters.file_digests import file_facts
 from replay.domain.calibration_results import CalibrationSettings
-from replay.domain.recordings import BadRecording
 from replay.services.calibration import (
     CalibrationReport,
     evidence_of,

@@ -17,10 +17,10 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from failover.domain.config import BadConfigDocument
+from market.domain.recordings import BadRecording, MarketData
 from replay.adapters import open_market_data
 from replay.adapters.run_files import OutputFolderInUse, RunFiles
 from replay.adapters.run_rows import save_run
-from replay.domain.recordings import BadRecording, MarketData
 from replay.management.arguments import STOPPED, instant
 from replay.services.report_text import report_lines
 from replay.services.run import ReplayOptions, ReplayResult, run_replay

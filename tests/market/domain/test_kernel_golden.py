@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from market.domain.config import MarketConfig
 from market.domain.kernel import MarketKernel
-from replay.adapters.market_data import open_market_data
+from market.recordings import open_market_data
 from tests.market.domain.reference import Reference
 from tests.market.domain.reference_parts import messages_of
 from tests.market.domain.streams import (

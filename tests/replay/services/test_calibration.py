@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from execution.domain.synthetic_instruments import synthetic_instruments
+from market.domain.recordings import FaultLog, MarketData, ReadProgress
 from replay.domain.calibration_results import CalibrationSettings, Found, SymbolCalibration
-from replay.domain.recordings import FaultLog, MarketData, ReadProgress
 from replay.services import calibration
 from replay.services.calibration import proposed_document, run_calibration
 from strategy.domain.config import DecisionConfig, StrategyConfig, SymbolDecision

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from market.domain.events import FLAG_RPI, EventKind
-from replay.adapters import open_market_data
-from replay.domain.recordings import BadRecording
+from market.domain.recordings import BadRecording
+from market.recordings import open_market_data
 
 START_S = 1_786_310_819.526357
 LINEAR, SPOT = "ws.2", "ws.3"

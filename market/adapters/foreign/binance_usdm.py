@@ -22,8 +22,8 @@ from typing import Any
 
 import msgspec
 
-from replay.adapters.line_files import read_lines
-from replay.domain.recordings import BadRecording, FaultLog, RawRecord, ReadProgress
+from market.adapters.foreign.line_files import read_lines
+from market.domain.recordings import BadRecording, FaultLog, RawRecord, ReadProgress
 
 _MAX_BUFFERED_DIFFS = 20_000
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from market.domain.events import EventKind
-from replay.adapters import open_market_data
-from replay.domain.recordings import MarketData
+from market.domain.recordings import MarketData
+from market.recordings import open_market_data
 
 pytestmark = pytest.mark.shared_data
 

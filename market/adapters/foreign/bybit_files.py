@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from market.adapters.bybit_messages import symbol_of
+from market.adapters.foreign.bybit_feed import BybitFeed
+from market.adapters.foreign.known_instruments import bybit_rows, instruments_of_reply
+from market.adapters.foreign.line_files import read_lines
 from market.domain.instruments import Instrument
-from replay.adapters.bybit_feed import BybitFeed
-from replay.adapters.known_instruments import bybit_rows, instruments_of_reply
-from replay.adapters.line_files import read_lines
-from replay.domain.recordings import FaultLog, RawRecord, ReadProgress
+from market.domain.recordings import FaultLog, RawRecord, ReadProgress
 
 _LINEAR_PATH = "/v5/public/linear"
 
@@ -37,7 +37,10 @@ class CaptureLine(msgspec.Struct, gc=False):
 
 
 class CaptureHead(msgspec.Struct, kw_only=True):
-    """What the lines before the first received message say."""
+    """What the lines before the first received message say.
+
+    Of a capture that keeps no subscriptions, the symbols are those whose books it received.
+    """
 
     linear_conn: str = ""
     symbols: list[str] = []
@@ -57,6 +60,7 @@ def read_capture_head(path: Path) -> CaptureHead:
     """Rules and subscribed linear symbols, sorted. Bad lines are left for the reader to report."""
     head = CaptureHead()
     symbols: set[str] = set()
+    subscribed = False
     for _, line in read_lines(path):
         try:
             record = _decode_line(line)
@@ -68,8 +72,11 @@ def read_capture_head(path: Path) -> CaptureHead:
             head.linear_conn = record.conn
         elif record.t == "send" and record.conn == head.linear_conn:
             symbols.update(_subscribed(record.data))
+            subscribed = bool(symbols)
         elif record.t == "recv" and record.conn == head.linear_conn:
-            break
+            if subscribed:
+                break
+            symbols.update(_book_symbol(record.data))
     head.symbols = sorted(symbols)
     return head
 
@@ -90,6 +97,11 @@ def _subscribed(text: str) -> Iterator[str]:
         return
     if request.op == "subscribe":
         yield from (symbol_of(topic) for topic in request.args)
+
+
+def _book_symbol(text: str) -> Iterator[str]:
+    if '"topic":"orderbook.' in text[:60]:
+        yield symbol_of(text[:100].split('"')[3])
 
 
 def read_capture(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from market.domain.events import EventKind
-from replay.adapters import open_market_data
-from replay.domain.priming import Primer
-from replay.domain.recordings import BadRecording, MarketData
+from market.domain.priming import Primer
+from market.domain.recordings import BadRecording, MarketData
+from market.recordings import open_market_data
 
 SECOND_NS = 1_680_652_700_000_000_000
 

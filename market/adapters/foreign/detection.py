@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from replay.adapters.binance_usdm import split_line
-from replay.adapters.bybit_files import CaptureLine, archive_symbol
-from replay.adapters.line_files import read_lines
-from replay.domain.recordings import BadRecording
+from market.adapters.foreign.binance_usdm import split_line
+from market.adapters.foreign.bybit_files import CaptureLine, archive_symbol
+from market.adapters.foreign.line_files import read_lines
+from market.domain.recordings import BadRecording
 
 _LOOKED_AT_LINES = 200
 SUPPORTED = (

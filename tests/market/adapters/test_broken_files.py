@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from replay.adapters import open_market_data
-from replay.adapters.known_instruments import read_instruments
-from replay.domain.recordings import BadRecording
+from market.adapters.foreign.known_instruments import read_instruments
+from market.domain.recordings import BadRecording
+from market.recordings import open_market_data
 
 TRADE = '{"stream":"x","data":{"e":"trade","s":"BTCUSDT","T":1,"p":"100.0","q":"0.001","m":true}}'
 LINES = "".join(f"{1_680_652_700_000_000 + i} {TRADE}\n" for i in range(5000)).encode()

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from market.domain.instruments import Instrument
-from replay.domain.recordings import BadRecording
+from market.domain.recordings import BadRecording
 
 BINANCE_USDM, BYBIT_LINEAR = "Binance USD-M", "Bybit linear"
 

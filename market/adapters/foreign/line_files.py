@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from replay.domain.recordings import BadRecording, ReadProgress
+from market.domain.recordings import BadRecording, ReadProgress
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _GZIP, _ZIP, _ZSTD = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"

@@ -1,4 +1,4 @@
-"""`open_market_data`: one or several recorded files as one stream of chunks through the market hub.
+"""One or several recorded files as one stream of chunks through the market hub.
 
 Foreign recordings become raw payloads and enter the same `MarketHub` as the live socket's: it numbers
 them, makes core time monotone and turns numbers into ticks and lots. Our own recordings already are
@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from market.adapters.recording_reader import NotARecording, Recording
-from market.domain.events import EventChunk
-from market.domain.frames import FRAME_DTYPE, Frames
-from market.domain.instruments import Instrument
-from market.services.hub import BadPayload, MarketHub
-from replay.adapters.binance_usdm import BinanceReader
-from replay.adapters.bybit_feed import BybitFeed
-from replay.adapters.bybit_files import read_archive, read_capture, read_capture_head
-from replay.adapters.detection import Detected, RecordingFormat, detect
-from replay.adapters.known_instruments import (
+from market.adapters.foreign.binance_usdm import BinanceReader
+from market.adapters.foreign.bybit_feed import BybitFeed
+from market.adapters.foreign.bybit_files import read_archive, read_capture, read_capture_head
+from market.adapters.foreign.detection import Detected, RecordingFormat, detect
+from market.adapters.foreign.known_instruments import (
     BINANCE_USDM,
     BYBIT_LINEAR,
     known_instrument,
     read_instruments,
 )
-from replay.domain.priming import between
-from replay.domain.recordings import (
+from market.adapters.recording_reader import NotARecording, Recording
+from market.domain.events import EventChunk
+from market.domain.instruments import Instrument
+from market.domain.priming import between
+from market.domain.recordings import (
     BadRecording,
     FaultLog,
     MarketData,
@@ -42,10 +39,13 @@ from replay.domain.recordings import (
 
 CHUNK_MESSAGES = 4096
 
-_NO_FRAMES: Frames = np.zeros(0, FRAME_DTYPE)
+# (records, instruments, faults, messages a chunk) -> chunks: `market.services.recorded_chunks.hub_chunks`.
+HubChunks = Callable[
+    [Iterator[RawRecord], Sequence[Instrument], FaultLog, int], Iterator[EventChunk]
+]
 
 
-def open_market_data(
+def open_recorded_files(
     paths: Sequence[Path | str],
     *,
     symbols: Sequence[str] | None = None,
@@ -53,6 +53,7 @@ def open_market_data(
     to_ns: int | None = None,
     instruments_file: Path | None = None,
     chunk_messages: int = CHUNK_MESSAGES,
+    hub_chunks: HubChunks,
 ) -> MarketData:
     """Open recordings of one format; `MarketData.chunks` then streams them in order of core time.
 
@@ -62,6 +63,7 @@ def open_market_data(
         symbols: only these; all when None.
         from_ns, to_ns: core times, `to_ns` exclusive. Books known before `from_ns` are stated at it.
         chunk_messages: messages per chunk at most (foreign formats).
+        hub_chunks: what turns records into the hub's chunks.
     Raises: BadRecording, at once or while chunks are consumed.
     """
     _refuse_repeats(paths)
@@ -74,7 +76,7 @@ def open_market_data(
         )  # fmt: skip
     override = read_instruments(_existing(instruments_file)) if instruments_file else None
     opener = _OPENERS[formats[0]]
-    data = opener(found, symbols, override, chunk_messages, (from_ns, to_ns))
+    data = opener(found, symbols, override, _Making(hub_chunks, chunk_messages, (from_ns, to_ns)))
     chunks = between(data.chunks, len(data.instruments), from_ns, to_ns)
     data.chunks = _counted(chunks, data)
     return data
@@ -107,55 +109,23 @@ def _counted(chunks: Iterator[EventChunk], data: MarketData) -> Iterator[EventCh
         )  # fmt: skip
 
 
-class _Collector:
-    """Stands where the hub expects a kernel: takes the chunks; frames are the pipeline's business."""
-
-    def __init__(self) -> None:
-        self.chunks: list[EventChunk] = []
-
-    def process(self, chunk: EventChunk) -> Frames:
-        self.chunks.append(chunk)
-        return _NO_FRAMES
-
-    def advance(self, now_ns: int) -> Frames:
-        del now_ns
-        return _NO_FRAMES
-
-
-def hub_chunks(
-    records: Iterator[RawRecord],
-    instruments: Sequence[Instrument],
-    faults: FaultLog,
-    chunk_messages: int,
-) -> Iterator[EventChunk]:
-    """Records through the market hub, as chunks of at most about `chunk_messages`."""
-    collector = _Collector()
-    hub = MarketHub(instruments, collector, clock=_no_clock)
-    takes = {
-        "trade": hub.on_raw_trade,
-        "orderbook": hub.on_raw_orderbook,
-        "ticker": hub.on_raw_ticker,
-    }
-    flush_at = chunk_messages
-    for record in records:
-        try:
-            takes[record.kind](record.symbol, record.payload, record.received_ns)
-        except BadPayload as error:
-            faults.add(error.kind, record.path, record.line, error.detail)
-        if hub.seq >= flush_at:
-            hub.flush()
-            flush_at = hub.seq + chunk_messages
-            yield from collector.chunks
-            collector.chunks.clear()
-    hub.flush()
-    yield from collector.chunks
-
-
-def _no_clock() -> int:
-    raise AssertionError("a replay has no clock: every record brings its receive time")
-
-
 _Span = tuple[int | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """How records become chunks; `span` is what our own recordings need to read at all."""
+
+    hub_chunks: HubChunks
+    chunk_messages: int
+    span: _Span
+
+    def chunks(
+        self, records: Iterator[RawRecord], instruments: Sequence[Instrument], faults: FaultLog
+    ) -> Iterator[EventChunk]:
+        return self.hub_chunks(records, instruments, faults, self.chunk_messages)
+
+
 _Override = dict[str, Instrument] | None
 
 
@@ -163,10 +133,8 @@ def _open_binance(
     found: list[Detected],
     wanted: Sequence[str] | None,
     override: _Override,
-    chunk_messages: int,
-    span: _Span,
+    making: _Making,
 ) -> MarketData:
-    del span
     by_symbol: dict[str, list[Detected]] = {}
     for one in found:
         by_symbol.setdefault(one.symbol, []).append(one)
@@ -183,7 +151,7 @@ def _open_binance(
         reader = BinanceReader(symbol, data.faults, data.line_counts, data.progress)
         readers.append(reader.read([one.path for one in files]))
     records = heapq.merge(*readers, key=lambda record: record.received_ns)
-    data.chunks = hub_chunks(records, instruments, data.faults, chunk_messages)
+    data.chunks = making.chunks(records, instruments, data.faults)
     if override is None:
         data.notes.append("trading rules: Binance USD-M facts built in")
     data.exchange_ahead_ns = max(one.exchange_ahead_ns for one in used)
@@ -199,10 +167,8 @@ def _open_capture(
     found: list[Detected],
     wanted: Sequence[str] | None,
     override: _Override,
-    chunk_messages: int,
-    span: _Span,
+    making: _Making,
 ) -> MarketData:
-    del span
     path = found[0].path
     head = read_capture_head(path)
     if not head.linear_conn:
@@ -222,7 +188,7 @@ def _open_capture(
         data.line_counts,
         data.progress,
     )
-    data.chunks = hub_chunks(records, instruments, data.faults, chunk_messages)
+    data.chunks = making.chunks(records, instruments, data.faults)
     if override is None and head.instruments:
         data.notes.append("trading rules: the capture's own instruments-info reply")
     return data
@@ -232,10 +198,8 @@ def _open_archive(
     found: list[Detected],
     wanted: Sequence[str] | None,
     override: _Override,
-    chunk_messages: int,
-    span: _Span,
+    making: _Making,
 ) -> MarketData:
-    del span
     present = sorted({one.symbol for one in found})
     chosen = chosen_symbols(present, wanted, found[0].path)
     used = [one for one in found if one.symbol in chosen]
@@ -253,7 +217,7 @@ def _open_archive(
         for symbol in chosen
     ]
     records = heapq.merge(*readers, key=lambda record: record.received_ns)
-    data.chunks = hub_chunks(records, instruments, data.faults, chunk_messages)
+    data.chunks = making.chunks(records, instruments, data.faults)
     data.notes.append("no receive time in the archive: core time is the exchange's sending time")
     if override is None:
         data.notes.append("trading rules: Bybit linear facts built in")
@@ -264,10 +228,8 @@ def _open_own(
     found: list[Detected],
     wanted: Sequence[str] | None,
     override: _Override,
-    chunk_messages: int,
-    span: _Span,
+    making: _Making,
 ) -> MarketData:
-    del chunk_messages
     path = found[0].path
     if len(found) > 1:
         raise BadRecording(
@@ -276,7 +238,9 @@ def _open_own(
     if override is not None:
         raise BadRecording(path, 0, "it carries its own rules", "leave out --instruments")
     try:
-        recording = Recording(path, symbols=wanted or None, from_ns=span[0], to_ns=span[1])
+        recording = Recording(
+            path, symbols=wanted or None, from_ns=making.span[0], to_ns=making.span[1]
+        )
     except NotARecording as error:
         raise BadRecording(
             path, 0, str(error).removeprefix(f"{path}: "), "name data/market or a day"

@@ -15,17 +15,21 @@ from market.adapters.bybit_messages import (
     parse,
     symbol_of,
 )
-from replay.domain.recordings import FaultLog, RawRecord
+from market.domain.recordings import FaultLog, RawRecord
 
 
 class BybitFeed:
-    """Turns frames of one connection into records; a jump of a book's update id becomes a GAP."""
+    """Turns frames of one connection into records; a jump of a book's update id becomes a GAP.
+
+    Of several book depths of a symbol one counts: the first deeper than 1.
+    """
 
     def __init__(self, symbols: set[str], faults: FaultLog, lines: Counter[str]) -> None:
         self._symbols = symbols
         self._faults = faults
         self._lines = lines
         self._update_ids: dict[str, int] = {}  # of books that are whole
+        self._book_topics: dict[str, str] = {}
 
     def records(
         self, frame: bytes | str, received_ns: int | None, path: str, line: int
@@ -44,9 +48,17 @@ class BybitFeed:
         if symbol not in self._symbols:
             self._lines["symbol left out"] += 1
             return
+        if isinstance(message, BookMessage) and not self._is_the_book(symbol, message.topic):
+            self._lines["other depth left out"] += 1
+            return
         when_ns = message.ts * 1_000_000 if received_ns is None else received_ns
         for kind, payload in self._payloads(message, symbol, path, line):
             yield RawRecord(when_ns, kind, symbol, payload, path, line)
+
+    def _is_the_book(self, symbol: str, topic: str) -> bool:
+        if topic.startswith("orderbook.1."):
+            return False
+        return self._book_topics.setdefault(symbol, topic) == topic
 
     def _payloads(
         self, message: Message, symbol: str, path: str, line: int

@@ -1,0 +1,1 @@
+"""Readers of recordings that others made: files in, raw payloads of the market hub out."""
