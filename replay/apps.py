@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 
 from failover.domain.config import SECTIONS
+from replay.domain.config import ReplayConfig as ReplaySection
 from replay.domain.profile_rules import ProfileUpdaterConfig
 
 
@@ -9,3 +10,4 @@ class ReplayConfig(AppConfig):
 
     def ready(self) -> None:
         SECTIONS.register("profileUpdater", ProfileUpdaterConfig)
+        SECTIONS.register("replay", ReplaySection)
