@@ -8,18 +8,15 @@ it is counted in `Recording.problems`, and a book that misses a line has a FEED_
 
 from __future__ import annotations
 
-import gzip
-import io
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, cast
 
 import msgspec
 import numpy as np
-import zstandard
 
+from market.adapters.recording_files import files_in, open_lines, symbol_and_kind
 from market.domain.chunks import merge_by_seq
 from market.domain.events import ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
@@ -34,7 +31,6 @@ from market.domain.raw_events import (
 )
 
 _BLOCK_LINES = 4096
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _WARM_START = timedelta(minutes=2)  # a checkpoint is at most one minute old; twice that for safety
 
 _DECODERS = {file: msgspec.json.Decoder(type_) for file, type_ in LINE_TYPES.items()}
@@ -87,14 +83,12 @@ class Recording:
         found: dict[tuple[str, RawFile], list[Path]] = {}
         for instrument in self.instruments:
             for kind in RawFile:
-                stem = f"{instrument.symbol}-{kind}"
                 paths = [
-                    path
-                    for day in self._days
-                    for suffix in _SUFFIXES
-                    if (path := day / (stem + suffix)).is_file()
-                    and (self._only_file is None or path == self._only_file)
+                    path for day in self._days for path in files_in(day, instrument.symbol, kind)
                 ]
+                if self._only_file is not None:
+                    is_it = symbol_and_kind(self._only_file) == (instrument.symbol, kind)
+                    paths = [self._only_file] if is_it else []
                 if paths:
                     found[instrument.symbol, kind] = paths
         return found
@@ -287,17 +281,8 @@ def _is_whole_state(line: RawLine) -> bool:
 
 def _lines_of(paths: Sequence[Path]) -> Iterator[bytes]:
     for path in paths:
-        with _opened(path) as file:
+        with open_lines(path) as file:
             yield from file
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-        return cast("IO[bytes]", io.BufferedReader(reader))
-    return path.open("rb", buffering=1 << 18)
 
 
 def _days_of(path: Path, from_ns: int | None, to_ns: int | None) -> list[Path]:
