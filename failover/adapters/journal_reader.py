@@ -1,0 +1,126 @@
+"""Reads the decision journal back (layout: `journal_blocks.py`): runs, records in order, what is damaged.
+
+Nothing that cannot be read is passed over: where a block is damaged or a day's file is gone, a `Missing`
+record stands in its place. A file that ends inside a block has a torn tail: the end of a killed run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from failover.adapters.files import write_atomically
+from failover.adapters.journal_blocks import SUFFIX, Block, block_at, next_block
+from failover.domain.journal import JournalRecord, Missing
+
+_DAYS_MENDED = 2
+
+
+class JournalRun(NamedTuple):
+    """One run of one core and its files, oldest day first."""
+
+    core: str
+    run_id: str
+    paths: tuple[Path, ...]
+
+
+class Numbered(NamedTuple):
+    """A record and its number within the run, from 1."""
+
+    number: int
+    record: JournalRecord
+
+
+def journal_runs(folder: Path, core: str | None = None) -> list[JournalRun]:
+    """The runs found under `folder` (`data/journal`), by core and run id."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.glob(f"????-??-??/*{SUFFIX}")):
+        name, _, run_id = path.name.removesuffix(SUFFIX).partition("-")
+        if run_id and core in (None, name):
+            found.setdefault((name, run_id), []).append(path)
+    return [JournalRun(*key, tuple(paths)) for key, paths in sorted(found.items())]
+
+
+class JournalReader:
+    """The records of a run. `torn` names files that end inside a block, `damage` what else is wrong."""
+
+    def __init__(self, run: JournalRun) -> None:
+        self.run = run
+        self.torn: list[str] = []
+        self.damage: list[str] = []
+
+    def records(self) -> Iterator[Numbered]:
+        """Every record in order; `Missing` where some cannot be had. Raises: OSError."""
+        expected = 1
+        for path in self.run.paths:
+            for block in self._blocks(path.read_bytes(), path):
+                if block.first != expected:
+                    lost = max(0, block.first - expected)
+                    reason = f"{path.name}: record {block.first} follows {expected - 1}"
+                    yield Numbered(expected, Missing(lost, reason))
+                for place, record in enumerate(block.records):
+                    yield Numbered(block.first + place, record)
+                expected = block.first + len(block.records)
+
+    def _blocks(self, data: bytes, path: Path) -> Iterator[Block]:
+        position = 0
+        while position < len(data):
+            block = block_at(data, position)
+            if block is not None:
+                yield block
+                position = block.end
+                continue
+            following = next_block(data, position + 1)
+            if following < 0:
+                self.torn.append(
+                    f"{path}: the last {len(data) - position} bytes are no whole block"
+                )
+                return
+            self.damage.append(f"{path}: bytes {position} to {following - 1} cannot be read")
+            position = following
+
+
+def set_torn_tails_aside(folder: Path, core: str) -> list[Path]:
+    """Cut what follows the last whole block of dead runs' files into `<file>.torn`; returns those files.
+
+    Looks at the newest days alone; a file that a living run holds is left as it is. Raises: OSError.
+    """
+    mended = []
+    for day in sorted(folder.glob("????-??-??"))[-_DAYS_MENDED:]:
+        for path in sorted(day.glob(f"{core}-*{SUFFIX}")):
+            aside = _mended(path)
+            if aside is not None:
+                mended.append(aside)
+    return mended
+
+
+def _mended(path: Path) -> Path | None:
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None  # its run lives
+        data = file.read()
+        end = _end_of_blocks(data)
+        if end == len(data):
+            return None
+        aside = path.with_name(f"{path.name}.torn")
+        write_atomically(aside, data[end:])
+        file.truncate(end)
+        os.fsync(file.fileno())
+    return aside
+
+
+def _end_of_blocks(data: bytes) -> int:
+    """Where the last whole block ends."""
+    position = 0
+    while position < len(data):
+        block = block_at(data, position)
+        following = block.end if block is not None else next_block(data, position + 1)
+        if following < 0:
+            return position
+        position = following
+    return position
