@@ -37,6 +37,7 @@ from failover.domain.journal import (
     Made,
     Missing,
     Stood,
+    Tail,
     Taken,
     TakenRange,
 )
@@ -49,6 +50,8 @@ SYNC_EVERY_S = 10.0
 CHECKPOINT_EVERY_S = 60.0
 RETRY_AFTER_S = 2.0
 QUEUE_BYTES = 64 * 1024 * 1024
+_TAIL_NS = 3_000_000_000  # several times what a killed writer may have left unrecorded
+_TAIL_BYTES = 16 * 1024 * 1024
 _RECORD_BYTES = 200  # what a record takes beside its payload, about
 _BLOCK_RECORDS = 4096
 _DIGEST_BYTES = 16
@@ -94,6 +97,26 @@ class _OpenRange:
         )  # fmt: skip
 
 
+class _LastPieces:
+    """What was taken of one stream in the last seconds, from one run of its writer."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.pieces: deque[tuple[int, int, int, bytes]] = deque()  # instant, first, count, payload
+        self._bytes = 0
+
+    def add(self, at_ns: int, first: int, count: int, content: bytes) -> None:
+        self.pieces.append((at_ns, first, count, content))
+        self._bytes += len(content)
+        while self.pieces[0][0] < at_ns - _TAIL_NS or self._bytes > _TAIL_BYTES:
+            self._bytes -= len(self.pieces.popleft()[3])
+            if not self.pieces:
+                return
+
+    def record(self, stream: str) -> Tail:
+        return Tail(stream, self.run_id, [piece[1:] for piece in self.pieces])
+
+
 class JournalWriter:
     """One run of one core. Calls come from one thread (the deciding loop) and never wait.
 
@@ -120,6 +143,7 @@ class JournalWriter:
         self._needs_state = True
         self._next_state_s = 0.0
         self._open: _OpenRange | None = None
+        self._last_pieces: dict[str, _LastPieces] = {}
         self._turn = threading.Lock()  # of the open range and the order of the queue
         self._folder = folder
         self._file = _BlockFile(folder, core, run_id)
@@ -153,9 +177,11 @@ class JournalWriter:
     ) -> None:
         """`count` records of a stream from number `first` on; `content` goes into the range's digest.
 
-        Pieces that adjoin each other with nothing in between become one record.
+        Pieces that adjoin each other with nothing in between become one record. When the stream's writer
+        is another run, the last seconds of the one before are kept as they came (`Tail`).
         """
         with self._turn:
+            self._keep_last(at_ns, stream, run_id, first, count, content)
             if self._open is None or not self._open.goes_on_with(kind, stream, run_id, first):
                 self._close_range()
                 self._open = _OpenRange(kind, at_ns, stream, run_id, first)
@@ -197,6 +223,19 @@ class JournalWriter:
 
     # --- the queue
 
+    def _keep_last(
+        self, at_ns: int, stream: str, run_id: str, first: int, count: int, content: bytes
+    ) -> None:
+        if not content:
+            return
+        last = self._last_pieces.get(stream)
+        if last is None or last.run_id != run_id:
+            if last is not None:
+                self._close_range()
+                self._enqueue(last.record(stream))
+            last = self._last_pieces[stream] = _LastPieces(run_id)
+        last.add(at_ns, first, count, content)
+
     def _put(self, record: JournalRecord) -> None:
         with self._turn:
             self._close_range()
@@ -208,7 +247,7 @@ class JournalWriter:
             self._enqueue(record)
 
     def _enqueue(self, record: JournalRecord) -> None:
-        size = _RECORD_BYTES + len(getattr(record, "payload", b""))
+        size = _size_of(record)
         if self._queued_bytes + size > self._queue_bytes:
             self._drop()
             return
@@ -257,7 +296,7 @@ class JournalWriter:
             with self._turn:
                 for record in batch:
                     self._queue.popleft()
-                    self._queued_bytes -= _RECORD_BYTES + len(getattr(record, "payload", b""))
+                    self._queued_bytes -= _size_of(record)
             self.stats.records += len(batch)
             self.stats.written_bytes = self._file.written_bytes
         if self.stats.problem:
@@ -334,6 +373,13 @@ class _BlockFile:
                 raise
         except OSError as error:
             raise storage_error(self._path, error) from error
+
+
+def _size_of(record: JournalRecord) -> int:
+    """Bytes in memory, about."""
+    if isinstance(record, Tail):
+        return _RECORD_BYTES + sum(len(content) for *_, content in record.pieces)
+    return _RECORD_BYTES + len(getattr(record, "payload", b""))
 
 
 def _at_ns(record: JournalRecord) -> int | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from failover.adapters.files import write_atomically
 from failover.adapters.journal_blocks import SUFFIX, Block, block_at, next_block
-from failover.domain.journal import JournalRecord, Missing
+from failover.domain.journal import Missing, Numbered
 
 _DAYS_MENDED = 2
 
@@ -25,13 +25,6 @@ class JournalRun(NamedTuple):
     core: str
     run_id: str
     paths: tuple[Path, ...]
-
-
-class Numbered(NamedTuple):
-    """A record and its number within the run, from 1."""
-
-    number: int
-    record: JournalRecord
 
 
 def journal_runs(folder: Path, core: str | None = None) -> list[JournalRun]:

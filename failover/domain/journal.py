@@ -7,6 +7,8 @@ state at that place, from which a verification may go on. `Missing` says that re
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 FORMAT = 1
@@ -77,4 +79,22 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     at_ns: int
 
 
-JournalRecord = Begun | Taken | TakenRange | Made | Stood | Missing | Ended
+class Tail(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """The last pieces taken of a stream whose writer's run ended: (first number, records, payload).
+
+    No input, but evidence: a writer that was killed may not have recorded them itself.
+    """
+
+    stream: str
+    run_id: str
+    pieces: list[tuple[int, int, bytes]]
+
+
+JournalRecord = Begun | Taken | TakenRange | Made | Stood | Missing | Ended | Tail
+
+
+class Numbered(NamedTuple):
+    """A record and its number within the run, from 1."""
+
+    number: int
+    record: JournalRecord
