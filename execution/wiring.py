@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
 from execution.domain.core import ExecutionCore
 from execution.domain.profile import execution_settings_of
-from execution.domain.sim_book import SimBooks
+from execution.domain.sim_book import compile_venue_kernel
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.latency import LatencyWatch
 from execution.services.market_change import on_market_of
@@ -26,9 +27,9 @@ from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
 from failover.domain.days import utc_day
 from failover.services.config_follower import ConfigFollower
+from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
-from market.domain.events import ChunkBuilder
 from market.domain.instruments import Instrument
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,6 @@ class UnsupportedMode(Exception):
     """Start with EXECUTION_MODE=SIM; the text says when the other mode comes."""
 
 
-def compile_kernel() -> bool:
-    """Run the venue's kernel once: a first start compiles it (seconds), later ones load it."""
-    SimBooks(1).run(ChunkBuilder().take(), 0, 0, 1)
-    return True
-
-
 def refuse_other_modes(mode: str) -> None:
     """Raises: UnsupportedMode for every mode but SIM."""
     if mode != "SIM":
@@ -65,7 +60,8 @@ async def start_execution(
     Raises: Refused when the account holds positions of another BYBIT_ENV.
     """
     streams = Streams.with_prefix(settings.BUS_PREFIX)
-    if await context.prepare(compile_kernel) is None:
+    compiled = partial(compile_once, settings.RUN_DIR, "execution", compile_venue_kernel)
+    if await context.prepare(compiled) is None:
         return  # asked to stop meanwhile
     table = await _wait_for_symbols(context, bus, streams.symbols)
     if not table:

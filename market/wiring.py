@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from failover.adapters.files import write_atomically
 from failover.adapters.jsonl import JsonlAppender
 from failover.services.config_follower import ConfigFollower
+from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
 from market.adapters.bus import MarketPublisher
@@ -24,9 +25,8 @@ from market.adapters.bybit_rest import fetch_instruments
 from market.adapters.endpoints import Endpoints, bybit_endpoints
 from market.adapters.instrument_store import DjangoInstrumentStore
 from market.domain.config import MarketConfig
-from market.domain.events import ChunkBuilder
 from market.domain.instruments import Instrument
-from market.domain.kernel import MarketKernel
+from market.domain.kernel import MarketKernel, compile_kernel
 from market.services.core_clock import CoreClock
 from market.services.hub import MarketHub
 from market.services.instruments import InstrumentBook
@@ -39,12 +39,9 @@ MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 _LOCAL_EXCHANGE_PATIENCE_S = 120.0  # run_all starts both at once, and its first start compiles
 
 
-def compile_kernel() -> bool:
-    """Compile the kernel (seconds) or load it from the cache, before the first message of the feed."""
-    trial = MarketKernel([], MarketConfig())
-    trial.process(ChunkBuilder().take())
-    trial.advance(1)
-    return True
+def compiled_kernel(settings: Any) -> bool:
+    """The kernel's machine code, before the first message of the feed (seconds at a first start)."""
+    return compile_once(settings.RUN_DIR, "market", compile_kernel)
 
 
 def endpoints_of(settings: Any) -> Endpoints:

@@ -188,6 +188,17 @@ SUPERVISED_SERVICES = {
     "market": (1, "run_market"),
     "strategy": (1, "run_strategy"),
 }
+# What a first start compiles, in this order, side by side: prices wait for the first of each line.
+FIRST_COMPILES = (
+    {
+        "market": "market.domain.kernel:compile_kernel",
+        "strategy": "strategy.domain.core:compile_numeric_path",
+    },
+    {
+        "exchange": "execution.domain.synthetic_market:compile_market",
+        "execution": "execution.domain.sim_book:compile_venue_kernel",
+    },
+)
 # run_all gives the account's keys to these children only; the environment of the others says so.
 ACCOUNT_SERVICES = ("execution",)
 WITHOUT_ACCOUNT = {

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
-import numpy as np
 from redis.asyncio import Redis
 
 from failover.domain.config_versions import ActiveConfig
 from failover.services.config_follower import ConfigFollower
+from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
 from failover.wiring import follow_config
 from market.adapters.endpoints import bybit_endpoints
-from market.domain.frames import FRAME_DTYPE
 from strategy.adapters.scorer_watch import ScorerStopwatch
 from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
-from strategy.domain.config import DecisionConfig
-from strategy.domain.core import StrategyCore
+from strategy.domain.core import compile_numeric_path
 from strategy.domain.profile import decision_config_of
 from strategy.services.decision_loop import DecisionLoop, Streams
 from strategy.services.journal import DecisionJournal
-
-
-def compile_kernels() -> bool:
-    """Judge nothing, once: a first start compiles the numeric path (seconds), later ones load it."""
-    StrategyCore((), DecisionConfig(), "compile").on_frames(np.zeros(0, FRAME_DTYPE))
-    return True
 
 
 def venue_of(settings: Any) -> str:
@@ -49,7 +42,8 @@ async def start_strategy(
     only_symbols: frozenset[str],
 ) -> None:
     """Run the decision loop inside its host, until the host stops."""
-    if await context.prepare(compile_kernels) is None:
+    compiled = partial(compile_once, settings.RUN_DIR, "strategy", compile_numeric_path)
+    if await context.prepare(compiled) is None:
         return  # asked to stop meanwhile
     journal = DecisionJournal([StateEventFiles(settings.DATA_DIR / "events"), StateEventRows()])
     loop = DecisionLoop(

@@ -258,3 +258,10 @@ def received_chunk(messages: Messages, first_seq: int) -> EventChunk:
         tick=messages.tick,
         lot=messages.lot,
     )
+
+
+def compile_market() -> bool:
+    """Let a market of one symbol begin: a first start compiles it (seconds), later ones load it."""
+    market = SyntheticMarket(seed=1, symbols=DEFAULT_SYMBOLS[:1])
+    market.step(market.start_ns + 1_000_000_000)
+    return True

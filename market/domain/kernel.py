@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from market.domain.book import best_levels, side_block
 from market.domain.config import MarketConfig
-from market.domain.events import ASK, BID, EventChunk
+from market.domain.events import ASK, BID, ChunkBuilder, EventChunk
 from market.domain.frames import FRAME_DTYPE, Frames
 from market.domain.instruments import Instrument
 from market.domain.kernel_run import advance, consume
@@ -145,3 +145,11 @@ def _copied(frames: Frames) -> Frames:
 
 def _joined(parts: list[Frames]) -> Frames:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def compile_kernel() -> bool:
+    """Compile the kernel (seconds, at a first start) or load it from the cache, before the first message."""
+    trial = MarketKernel([], MarketConfig())
+    trial.process(ChunkBuilder().take())
+    trial.advance(1)
+    return True

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from market.domain.frames import Frames
+import numpy as np
+
+from market.domain.frames import FRAME_DTYPE, Frames
 from market.domain.instruments import Instrument
 from strategy.domain import numeric_layout as at
 from strategy.domain.account import AccountTracker
@@ -436,3 +438,9 @@ class StrategyCore:
         else:
             self._waiting.refresh(track)
         self._waiting.set_clock(due_ns=self._risk_due_ns, told_second=self._told_second)
+
+
+def compile_numeric_path() -> bool:
+    """Judge nothing, once: a first start compiles the numeric path (seconds), later ones load it."""
+    StrategyCore((), DecisionConfig(), "compile").on_frames(np.zeros(0, FRAME_DTYPE))
+    return True

@@ -11,9 +11,11 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from execution.domain.synthetic_instruments import UnknownSymbol, symbols_named
+from execution.domain.synthetic_market import compile_market
 from execution.exchange.build import BadMarket, exchange_of, refuse_bad_options
 from execution.exchange.server import ExchangeServer, ServerOptions
 from failover.management.base import Refused, ServiceCommand
+from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
 
 _REPORT_S = 1.0
@@ -65,7 +67,7 @@ class Command(ServiceCommand):
 
     async def start(self, context: ServiceContext, bus: Redis, **options: Any) -> None:
         try:
-            # everyone waits for the exchange: it compiles first where processors are few
+            # everyone waits for the exchange
             server = await context.prepare(self._build, niceness=0)
         except BadMarket as error:
             raise Refused(str(error)) from error
@@ -99,6 +101,8 @@ def _builder(options: dict[str, Any]) -> Callable[[], ExchangeServer]:
         raise Refused(str(error)) from error
 
     def build() -> ExchangeServer:
+        if options["play"] is None:
+            compile_once(settings.RUN_DIR, "exchange", compile_market)
         server = exchange_of(symbols=symbols, **chosen)
         server.catch_up()
         return server

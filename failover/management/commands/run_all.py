@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +18,7 @@ from failover.management.base import ProvenCommand
 from failover.services.admin_user import BadPasswordHash, ensure_admin
 from failover.services.config_files import load_named
 from failover.services.config_store import ensure_first_version
+from failover.services.first_compile import start_compiling
 from failover.services.run_lock import AlreadyRunning, PortTaken, require_free_port, sole_run
 from failover.services.supervision import ReadyWatch, supervise
 from failover.services.valkey import ValkeyFailed, guarded, make_private_folder, valkey_command
@@ -37,12 +40,27 @@ class Command(ProvenCommand):
         except ValkeyFailed as error:
             raise CommandError(str(error)) from error
         try:
-            with sole_run(settings.RUN_DIR / "run_all.lock"):
+            with sole_run(settings.RUN_DIR / "run_all.lock"), self._compiling(services):
                 self._run(services)
         except AlreadyRunning as error:
             raise CommandError(
                 f"run_all already runs on {settings.DATA_DIR} (pid {error}): stop it first, or set DATA_DIR"
             ) from error
+
+    @contextlib.contextmanager
+    def _compiling(self, services: dict[str, tuple[int, str]]) -> Iterator[None]:
+        """At a first start the kernels are compiled from the first moment on, each once."""
+        lines = [
+            {name: function for name, function in line.items() if name in services}
+            for line in settings.FIRST_COMPILES
+        ]
+        compilers = start_compiling(settings.RUN_DIR, lines, settings.BASE_DIR)
+        try:
+            yield
+        finally:
+            for compiler in compilers:
+                compiler.terminate()
+                compiler.wait()
 
     def _run(self, services: dict[str, tuple[int, str]]) -> None:
         self._require_ports(services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from failover.management.base import ConfiguredServiceCommand, Refused
 from failover.services.config_follower import ConfigFollower
 from failover.services.host import ServiceContext
 from market.services.instruments import NoInstruments, UnknownSymbols
-from market.wiring import choose_instruments, compile_kernel, instrument_book, start_market
+from market.wiring import choose_instruments, compiled_kernel, instrument_book, start_market
 
 
 class Command(ConfiguredServiceCommand):
@@ -36,8 +37,7 @@ class Command(ConfiguredServiceCommand):
         self, follower: ConfigFollower, context: ServiceContext, bus: Redis, **options: Any
     ) -> None:
         book = instrument_book(settings)
-        # a first start compiles while the exchange, on its own first start, compiles too
-        if await context.prepare(compile_kernel, niceness=5) is None:
+        if await context.prepare(partial(compiled_kernel, settings)) is None:
             return
         context.report(message="waiting for the exchange's instruments")
         try:
