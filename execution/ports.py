@@ -74,7 +74,7 @@ class OrderLines(Protocol):
 class DayLines(Protocol):
     """`day-*.jsonl` of closed trades, or of orders and how they were carried out."""
 
-    def append(self, record: Any, *, ts_ns: int | None = None) -> None:
+    def append(self, record: Any, *, ts_ns: int) -> None:
         """Raises: StorageError (DiskFull)."""
 
     def has(self, identity: str) -> bool: ...

@@ -21,10 +21,11 @@ from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
 from execution.services.simulated_account import CONFIG_INVALID, SimulatedAccount, Sinks
 from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams
+from failover.adapters.archive import Archive
 from failover.adapters.heartbeats import read_heartbeats
-from failover.adapters.jsonl import TornTail
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
+from failover.domain.config_versions import ActiveConfig
 from failover.domain.days import utc_day
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
@@ -68,15 +69,15 @@ async def start_execution(
         return
     data = settings.DATA_DIR
     run_id = f"e{uuid.uuid4().hex[:10]}"
-    order_log = OrderLog(data / "orders", on_torn=_report_torn)
+    logging_config = follower.config.document["logging"]
+    archive = Archive(logging_config.folder(data), logging_config)
+    order_log = OrderLog(archive)
     order_log.open(utc_day(time.time_ns()))
     commits = CommitStore(data / "system")
     bybit_env = settings.ENVIRONMENT.bybit_env
     recovered = on_market_of(commits.recover(), bybit_env, str(data / "system"))
     instruments = recovered.instruments(table)
-    trade_log = TradeLog(data / "trades_log")
-    quality_log = QualityLog(data / "execution" / "quality")
-    projection = Projection(data / "orders")
+    projection = Projection(archive.orders.folder)
     events = StreamWriter(bus, streams.events, _EVENTS_MAXLEN, run_id=run_id)
     records = StreamWriter(bus, streams.records, _RECORDS_MAXLEN, run_id=run_id)
     # The name of a new account goes into its execution ids: unique also beside an older account's rows.
@@ -99,8 +100,8 @@ async def start_execution(
         sinks=Sinks(
             commits=commits,
             order_log=order_log,
-            trade_log=trade_log,
-            quality_log=quality_log,
+            trade_log=TradeLog(archive),
+            quality_log=QualityLog(archive),
             events=events,
             records=records,
             projection=projection,
@@ -118,20 +119,23 @@ async def start_execution(
         streams=streams,
         commits=commits,
         process=process,
-        system_dir=data / "system",
+        archive=archive,
     )
     projection.start()
     for close in (
-        order_log.close, trade_log.close, quality_log.close, commits.close, projection.close, records.close,
-        events.close, process.end, service.save,
+        archive.close, commits.close, projection.close, records.close, events.close, process.end,
+        service.save,
     ):  # fmt: skip
         context.on_drain(_quietly(close))
     context.spawn(_stop_with_host(context, service.reader), name="stop")
     if follower.config.is_invalid:
         account.refuse_entries(CONFIG_INVALID, follower.config.problem, time.time_ns())
-    await follow_config(
-        context, bus, settings, follower, lambda config: account.on_config(config, time.time_ns())
-    )
+
+    def apply(config: ActiveConfig) -> None:
+        archive.reconfigure(config.document["logging"])
+        account.on_config(config, time.time_ns())
+
+    await follow_config(context, bus, settings, follower, apply)
     context.spawn(service.run(), name="consume")
     context.spawn(service.tick(), name="tick")
     context.spawn(service.keep_checkpoints(), name="checkpoint")
@@ -187,10 +191,3 @@ async def _wait_for_symbols(
 async def _stop_with_host(context: ServiceContext, reader: StreamReader) -> None:
     await context.stopping.wait()
     reader.close()
-
-
-def _report_torn(torn: TornTail) -> None:
-    logger.error(
-        "data_corruption",
-        extra={"path": torn.path, "aside": torn.aside_path, "bytes": torn.size_bytes},
-    )

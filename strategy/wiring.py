@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from failover.adapters.archive import Archive
 from failover.domain.config_versions import ActiveConfig
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
@@ -15,12 +16,10 @@ from failover.services.host import ServiceContext
 from failover.wiring import follow_config
 from market.adapters.endpoints import bybit_endpoints
 from strategy.adapters.scorer_watch import ScorerStopwatch
-from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
 from strategy.domain.core import compile_numeric_path
 from strategy.domain.profile import decision_config_of
 from strategy.services.decision_loop import DecisionLoop, Streams
-from strategy.services.journal import DecisionJournal
 
 
 def venue_of(settings: Any) -> str:
@@ -45,12 +44,15 @@ async def start_strategy(
     compiled = partial(compile_once, settings.RUN_DIR, "strategy", compile_numeric_path)
     if await context.prepare(compiled) is None:
         return  # asked to stop meanwhile
-    journal = DecisionJournal([StateEventFiles(settings.DATA_DIR / "events"), StateEventRows()])
+    logging = follower.config.document["logging"]
+    archive = Archive(
+        logging.folder(settings.DATA_DIR), logging, state_event_sinks=[StateEventRows()]
+    )
     loop = DecisionLoop(
         bus,
         Streams.with_prefix(settings.BUS_PREFIX),
         decision_config_of(follower.config.document),
-        journal,
+        archive,
         run_id=f"s{uuid.uuid4().hex[:10]}",
         data_dir=settings.DATA_DIR,
         only_symbols=only_symbols,
@@ -61,6 +63,7 @@ async def start_strategy(
     context.spawn(_stop_with_host(context, loop), name="stop")
 
     async def apply(config: ActiveConfig) -> None:
+        archive.reconfigure(config.document["logging"])
         await loop.on_config(decision_config_of(config.document))
 
     await follow_config(context, bus, settings, follower, apply)

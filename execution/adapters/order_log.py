@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ import msgspec
 
 from execution.domain.outputs import LogLine
 from execution.ports import Commit, Recovered
+from failover.adapters.archive import Archive, DayFiles
 from failover.adapters.files import read_jsonl, storage_error, write_atomically
-from failover.adapters.jsonl import JsonlAppender, TornTail
 from failover.domain.errors import DataCorruption
 
 _HEADER_BYTES = 8  # length and CRC-32 of a redo record, little-endian
@@ -119,71 +118,69 @@ class CommitStore:
 
 
 class OrderLog:
-    """`data/orders/day-YYYY-MM-DD.jsonl`: whole lines, one write() a step, fdatasync within 20 ms."""
+    """The write-ahead order log, through the archive: whole lines, one write() a step."""
 
-    def __init__(self, folder: Path, on_torn: Callable[[TornTail], None] | None = None) -> None:
-        self._folder = folder
-        self._appender = JsonlAppender(self._path, sync=True, exclusive=True, on_torn=on_torn)
-
-    def _path(self, day: str) -> Path:
-        return self._folder / f"day-{day}.jsonl"
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
 
     def append(self, lines: list[LogLine], ts_ns: int) -> None:
         """Raises: StorageError (DiskFull)."""
-        self._appender.append_many([line.record for line in lines], ts_ns=ts_ns)
+        self._archive.log_order([line.record for line in lines], ts_ns=ts_ns)
 
     def open(self, day: str) -> None:
         """Take the day's file now: sets a torn tail aside, refuses a second process (FileInUse)."""
-        self._appender.open(day)
+        self._archive.orders.open(day)
 
     def last_seq(self) -> int:
         """The `seq` of the newest line on disk, 0 when there is none."""
-        for path in sorted(self._folder.glob("day-*.jsonl"), reverse=True):
+        for path in self._archive.orders.newest_first():
             seqs = [int(row["seq"]) for row in read_jsonl(path, on_bad=_pass_over) if "seq" in row]
             if seqs:
                 return max(seqs)
         return 0
 
     def close(self) -> None:
-        self._appender.close()
+        self._archive.orders.close()
 
 
 def _pass_over(_: DataCorruption) -> None:
     """A damaged line is reported by the reader of its file; its neighbours still count."""
 
 
-class DayLog:
-    """`<folder>/day-YYYY-MM-DD.jsonl`, one line a thing known by its field `key`."""
+class TradeLog:
+    """Closed trades through the archive, one line each, known by its plan."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._folder = folder
-        self._key = key
-        self._appender = JsonlAppender(lambda day: folder / f"day-{day}.jsonl", sync=True)
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
 
-    def append(self, record: Any, *, ts_ns: int | None = None) -> None:
+    def append(self, record: Any, *, ts_ns: int) -> None:
         """Raises: StorageError (DiskFull)."""
-        self._appender.append(record, ts_ns=ts_ns)
+        self._archive.log_trade(record, ts_ns=ts_ns)
 
     def has(self, identity: str) -> bool:
         """Whether it is on disk already; looked up only when a crash is completed."""
-        for path in sorted(self._folder.glob("day-*.jsonl"), reverse=True)[:2]:
-            if any(row.get(self._key) == identity for row in read_jsonl(path, on_bad=_pass_over)):
-                return True
-        return False
-
-    def close(self) -> None:
-        self._appender.close()
+        return _has_line(self._archive.trades, "planId", identity)
 
 
-class TradeLog(DayLog):
-    """`data/trades_log/day-YYYY-MM-DD.jsonl`, one line a closed trade."""
+class QualityLog:
+    """How orders were carried out, through the archive, one line an order that is over."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "planId")
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def append(self, record: Any, *, ts_ns: int) -> None:
+        """Raises: StorageError (DiskFull)."""
+        self._archive.log_order_quality(record, ts_ns=ts_ns)
+
+    def has(self, identity: str) -> bool:
+        """Whether it is on disk already; looked up only when a crash is completed."""
+        return _has_line(self._archive.order_quality, "clientOrderId", identity)
 
 
-class QualityLog(DayLog):
-    """`data/execution/quality/day-YYYY-MM-DD.jsonl`, one line an order that is over."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "clientOrderId")
+def _has_line(days: DayFiles, key: str, identity: str) -> bool:
+    """What a step writes bears its day or the one before."""
+    return any(
+        row.get(key) == identity
+        for path in days.newest_first()[:2]
+        for row in read_jsonl(path, on_bad=_pass_over)
+    )

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,10 +16,9 @@ from execution.domain.operator import OperatorCommand
 from execution.ports import CommitJournal
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import SimulatedAccount
-from failover.adapters.files import write_json_snapshot
+from failover.adapters.archive import Archive
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader
 from failover.domain.errors import StorageError
-from failover.domain.process_state import ProcessState
 from failover.services.host import ServiceContext
 from market.domain.events import unpack_chunk
 from market.domain.frames import unpack_frames
@@ -77,7 +75,7 @@ class SimulationService:
     streams: Streams
     commits: CommitJournal
     process: ProcessRecord
-    system_dir: Path
+    archive: Archive
     bad_inputs: Counter[str] = field(default_factory=Counter)
     _is_caught_up: bool = False
     _lag_ms: float = 0.0
@@ -119,24 +117,17 @@ class SimulationService:
             self._report()
 
     async def save(self) -> None:
-        """Write the checkpoint and the snapshot files. Raises: StorageError."""
+        """Write checkpoint and process state, and have the snapshots written. Raises: StorageError."""
         now_ns = time.time_ns()
         core = self.account.core
         if (commit := self.account.checkpoint(now_ns)) is not None:
             await asyncio.to_thread(self.commits.write_checkpoint, commit)
             if self.account.number == commit.number:  # no step came while the thread wrote
                 self.commits.drop_redo()
-        snapshots = {
-            "execution_snapshot.json": core.execution_snapshot_row(now_ns),
-            "tpsl_snapshot.json": core.tpsl_snapshot_row(now_ns),
-        }
+        self.archive.write_execution_snapshot(core.execution_snapshot_row(now_ns))
+        self.archive.write_tpsl_snapshot(core.tpsl_snapshot_row(now_ns))
         process = self.process.next(is_ready=self._is_caught_up)
-        await asyncio.to_thread(self._write_snapshots, snapshots, process)
-
-    def _write_snapshots(self, snapshots: dict[str, Any], process: ProcessState) -> None:
-        self.process.write(process)
-        for name, content in snapshots.items():
-            write_json_snapshot(self.system_dir / name, content)
+        await asyncio.to_thread(self.process.write, process)
 
     # -- inputs -----------------------------------------------------------------------------------------
 
@@ -214,6 +205,7 @@ class SimulationService:
                 "safeMode": list(core.book.safe_mode),
                 "openTrades": len(core.trades),
                 "badInputs": sum(self.bad_inputs.values()),
+                "archive": self.archive.details(),
                 "latency": self.account.meter.table.summary(time.time_ns()),
             },
         )

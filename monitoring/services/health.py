@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import time
 from typing import Any
@@ -12,12 +11,10 @@ import psutil
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
-from failover.adapters.files import write_json_snapshot
-from failover.domain.errors import StorageError
+from failover.adapters.archive import Archive
+from failover.services.archive_place import active_logging
 from monitoring.domain.health import health_snapshot
 from monitoring.services import live
-
-logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 _process = psutil.Process()
@@ -37,18 +34,15 @@ def current_health() -> dict[str, Any]:
 
 
 async def keep_health_file() -> None:
-    """Write `data/system/health_snapshot.json` every second until cancelled."""
-    path = settings.DATA_DIR / "system" / "health_snapshot.json"
-    is_failing = False
-    while True:
-        try:
-            await asyncio.to_thread(lambda: write_json_snapshot(path, _measured()))
-            is_failing = False
-        except StorageError as error:
-            if not is_failing:
-                logger.warning("health_file_not_written", extra={"reason": str(error)})
-            is_failing = True
-        await asyncio.sleep(EVERY_S)
+    """Write `system/health_snapshot.json` through the archive every second until cancelled."""
+    logging = await asyncio.to_thread(active_logging)
+    archive = Archive(logging.folder(settings.DATA_DIR), logging)
+    try:
+        while True:
+            archive.write_health_snapshot(await asyncio.to_thread(_measured))
+            await asyncio.sleep(EVERY_S)
+    finally:
+        archive.close(timeout_s=1.0)
 
 
 def _measured() -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.conf import settings
 
+from failover.services.archive_place import archive_folder
 from monitoring.domain.times import ms_of_iso
 
 MAX_LINES = 300
@@ -29,7 +29,7 @@ def order_lines(client_order_id: str, first: datetime, last: datetime) -> list[d
 
 
 def _day_files(first: date, last: date) -> Iterator[Path]:
-    folder = settings.DATA_DIR / "orders"
+    folder = archive_folder() / "orders"
     for offset in range(min((last - first).days + 1, MAX_DAYS)):
         yield folder / f"day-{first + timedelta(days=offset)}.jsonl"
 

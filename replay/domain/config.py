@@ -21,9 +21,7 @@ class ReplayConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     ] = 4.0
     max_events_per_session: Annotated[
         int,
-        Meta(
-            description="Most events of a session whose builder names no limit.", ge=1, le=10**9
-        ),
+        Meta(description="Most events of a session whose builder names no limit.", ge=1, le=10**9),
     ] = 500_000
     mode: Annotated[
         ReplayMode, Meta(description="What a run does where its order names no injectMode.")

@@ -20,7 +20,7 @@ import numpy as np
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from failover.adapters.files import write_json_snapshot
+from failover.adapters.archive import Archive
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader, StreamWriter
 from failover.domain.latency import LatencyTable
 from failover.services.host import ServiceContext
@@ -41,7 +41,6 @@ from strategy.domain.messages import (
 from strategy.domain.records import risk_snapshot_record, state_event_record
 from strategy.domain.scorer import ScorerWatch
 from strategy.services.checkpoint import StateCheckpoint
-from strategy.services.journal import DecisionJournal
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ class DecisionLoop:
         client: Redis,
         streams: Streams,
         config: DecisionConfig,
-        journal: DecisionJournal,
+        archive: Archive,
         *,
         run_id: str,
         data_dir: Path,
@@ -97,10 +96,9 @@ class DecisionLoop:
         self._client = client
         self._streams = streams
         self._config = config
-        self._journal = journal
+        self._archive = archive
         self._run_id = run_id
         self._only = only_symbols
-        self._risk_path = data_dir / "system" / "risk_snapshot.json"
         self._checkpoint = StateCheckpoint(
             data_dir / "system" / "strategy_state.msgpack", venue=venue
         )
@@ -151,12 +149,12 @@ class DecisionLoop:
             self._reader.close()
 
     async def close(self) -> None:
-        """Save the numeric state, let the bus have what is left, and stop the journal."""
+        """Save the numeric state, let the bus have what is left, and close the archive."""
         if self._core is not None:
             self._checkpoint.save(self._core)
         await self._requests.close()
         await self._events.close()
-        await asyncio.to_thread(self._journal.close)
+        await asyncio.to_thread(self._archive.close)
 
     async def _open_reader(self) -> StreamReader:
         """Frames from now on; news from now on (a snapshot comes each second); the table in force."""
@@ -213,8 +211,7 @@ class DecisionLoop:
             }
         details |= {
             "configVersion": self._config.version,
-            "journalDropped": self._journal.dropped,
-            "journalFailed": self._journal.failed,
+            "archive": self._archive.details(),
             "badEntries": sum(self._bad_entries.counts.values()),
             "latency": self._latency.summary(time.time_ns()),
         }
@@ -241,7 +238,7 @@ class DecisionLoop:
         if time.monotonic() - self._last_checkpoint_s > _CHECKPOINT_EVERY_S:
             self._last_checkpoint_s = time.monotonic()
             if self._core is not None:
-                self._journal.run(self._checkpoint.save_job(self._core))
+                self._archive.run_later("checkpoint", self._checkpoint.save_job(self._core))
 
     def _on_gap(self, gap: Gap) -> list[StrategyOutput]:
         """Missed frames: go on, they are states. Missed news: no entry before the next snapshot."""
@@ -362,10 +359,10 @@ class DecisionLoop:
         self.counts["stateEvents"] += 1
         if event.extra.get("scorerFailed"):
             self._bad_scorers.note(event.symbol, reason=event.reason)
-        self._journal.add(state_event_record(event, run_id=self._run_id, number=self._event_number))
+        record = state_event_record(event, run_id=self._run_id, number=self._event_number)
+        self._archive.log_state_event(event.symbol, record)
 
     def _write_risk(self, snapshot: RiskSnapshot) -> None:
         positions = self._positions.positions if self._positions is not None else ()
         instruments = {item.symbol: item for item in self._table}
-        record = risk_snapshot_record(snapshot, positions, instruments)
-        self._journal.run(lambda: write_json_snapshot(self._risk_path, record))
+        self._archive.write_risk_snapshot(risk_snapshot_record(snapshot, positions, instruments))

@@ -18,12 +18,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from failover.adapters.archive import Archive
 from failover.adapters.files import read_json_snapshot, read_jsonl
 from failover.adapters.heartbeats import read_heartbeats
 from failover.adapters.streams import StreamWriter
 from failover.services.host import ServiceContext
 from market.domain.frames import Frames, pack_frames
-from strategy.adapters.state_event_files import StateEventFiles
 from strategy.adapters.state_event_rows import StateEventRows
 from strategy.domain.config import DecisionConfig
 from strategy.domain.messages import (
@@ -37,7 +37,6 @@ from strategy.domain.messages import (
 )
 from strategy.models import StateEventRecord
 from strategy.services.decision_loop import DecisionLoop, Streams
-from strategy.services.journal import DecisionJournal
 from tests.strategy.builders import (
     STRONG_LONG,
     Feed,
@@ -122,12 +121,11 @@ async def running(
     rows: bool = False,
     config: DecisionConfig | None = None,
 ) -> AsyncIterator[tuple[DecisionLoop, ServiceContext]]:
-    sinks: list[Any] = [StateEventFiles(data_dir / "events")]
     loop = DecisionLoop(
         client,
         STREAMS,
         config or a_config(),
-        DecisionJournal([*sinks, StateEventRows()] if rows else sinks),
+        Archive(data_dir, state_event_sinks=[StateEventRows()] if rows else []),
         run_id=run_id,
         data_dir=data_dir,
         only_symbols=frozenset(only),

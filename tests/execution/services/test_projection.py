@@ -20,9 +20,10 @@ from execution.models import (
     ProjectionMark,
 )
 from execution.services.projection import Projection, catch_up, rebuild, write_rows
+from failover.adapters.archive import Archive
 
 
-def a_traded_day(world: Any, orders_dir: Path) -> list[dict[str, Any]]:
+def a_traded_day(world: Any, data_dir: Path) -> list[dict[str, Any]]:
     """One trade to its end and one still open; returns the rows the screen was shown."""
     world.open_long()
     world.move_to(9_940)
@@ -31,7 +32,7 @@ def a_traded_day(world: Any, orders_dir: Path) -> list[dict[str, Any]]:
     world.wait(200)
     world.now_ns += 35_000_000_000
     world.quote()  # late enough for every markout of the first trade
-    log = OrderLog(orders_dir)
+    log = OrderLog(Archive(data_dir))
     log.append([o for o in world.outputs if isinstance(o, LogLine)], world.now_ns)
     log.close()
     return [
@@ -69,7 +70,7 @@ def test_the_tables_rebuilt_from_the_log_are_those_written_live(world: Any, tmp_
     write_rows(a_traded_day(world, tmp_path), 10)
     live = picture()
 
-    rebuild(tmp_path)
+    rebuild(tmp_path / "orders")
 
     assert picture() == live
     held = {p.symbol: p.qty for p in Position.objects.all()}
@@ -85,18 +86,18 @@ def test_a_start_projects_only_what_the_tables_have_not_seen(world: Any, tmp_pat
     everything = len(world.lines())
     write_rows([], everything - 3)
 
-    assert catch_up(tmp_path) == 3
-    assert catch_up(tmp_path) == 0
+    assert catch_up(tmp_path / "orders") == 3
+    assert catch_up(tmp_path / "orders") == 0
 
 
 @pytest.mark.django_db
 def test_a_torn_log_line_does_not_hide_its_neighbours(world: Any, tmp_path: Path) -> None:
     a_traded_day(world, tmp_path)
-    path = next(tmp_path.glob("day-*.jsonl"))
+    path = next((tmp_path / "orders").glob("day-*.jsonl"))
     whole = path.read_bytes()
     path.write_bytes(b"{broken\n" + whole + b'{"kind":"FILL"')
 
-    rebuild(tmp_path)
+    rebuild(tmp_path / "orders")
 
     assert Fill.objects.count() == 3
 
@@ -126,7 +127,7 @@ def test_rows_wait_while_the_database_is_away_and_nobody_is_blocked(
 def test_the_command_rebuilds_and_says_how_much(
     world: Any, tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a_traded_day(world, tmp_path / "orders")
+    a_traded_day(world, tmp_path)
     settings.DATA_DIR = tmp_path
 
     call_command("rebuild_projection")

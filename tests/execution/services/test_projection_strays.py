@@ -13,6 +13,7 @@ from execution.domain.outputs import LogLine
 from execution.domain.venue import ExecType, OrderFilled, OrderSide
 from execution.models import Fill, Position
 from execution.services.projection import rebuild
+from failover.adapters.archive import Archive
 from strategy.domain.messages import DcaLevel
 
 
@@ -27,10 +28,10 @@ def a_fill(world: Any, **changes: Any) -> OrderFilled:
 
 
 def rebuilt(world: Any, folder: Path) -> Position:
-    log = OrderLog(folder)
+    log = OrderLog(Archive(folder))
     log.append([o for o in world.outputs if isinstance(o, LogLine)], world.now_ns)
     log.close()
-    rebuild(folder)
+    rebuild(folder / "orders")
     return Position.objects.get(symbol="BTCUSDT")
 
 

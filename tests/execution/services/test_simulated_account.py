@@ -19,6 +19,7 @@ from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import FEED_DEAD_NS, SimulatedAccount, Sinks
+from failover.adapters.archive import Archive
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import Entry
 from failover.domain.errors import DiskFull, Refused
@@ -68,7 +69,8 @@ class Process:
     def __init__(
         self, folder: Path, table: list[Instrument], now_ns: int, bybit_env: str = "LOCAL"
     ) -> None:
-        self.now_ns, self.entries, self.orders = now_ns, 0, FullDisk(OrderLog(folder / "orders"))
+        archive = Archive(folder)
+        self.now_ns, self.entries, self.orders = now_ns, 0, FullDisk(OrderLog(archive))
         self.commits, config = (
             CommitStore(folder / "system"),
             ExecutionConfig(max_notional_usdt=1e6),
@@ -81,8 +83,8 @@ class Process:
             symbols=tuple(instrument.symbol for instrument in table),
             bybit_env=bybit_env,
             sinks=Sinks(
-                commits=self.commits, order_log=self.orders, trade_log=TradeLog(folder / "trades"),
-                quality_log=QualityLog(folder / "quality"),
+                commits=self.commits, order_log=self.orders, trade_log=TradeLog(archive),
+                quality_log=QualityLog(archive),
                 events=Written(), records=Written(), projection=Written(),
             ),
         )  # fmt: skip
