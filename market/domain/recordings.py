@@ -73,6 +73,7 @@ class MarketData:
     message_counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     exchange_ahead_ns: int = 0
+    is_own: bool = False  # recorded (or imported) by us
 
     @property
     def symbols(self) -> tuple[str, ...]:

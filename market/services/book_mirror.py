@@ -5,8 +5,9 @@ Kept apart from the kernel's books on purpose: a checkpoint must be a plain fold
 
 from __future__ import annotations
 
-from market.domain.events import BID, EventChunk, EventKind
+from market.domain.events import ASK, BID, EventChunk, EventKind
 
+_NO_TICK = 1 << 62
 _REPLACES = (EventKind.BOOK_SNAPSHOT, EventKind.BOOK_DELTA)
 
 
@@ -17,6 +18,8 @@ class BookMirror:
         self._books: list[tuple[dict[int, int], dict[int, int]] | None] = [None] * symbols
         self._tickers: list[dict[int, int]] = [{} for _ in range(symbols)]
         self._exchange_ns = [0] * symbols
+        # No bid lies above and no ask below: a touch that moves a little looks at few ticks, not at all.
+        self._bounds = [[0, 0] for _ in range(symbols)]
 
     def book(self, symbol: int) -> tuple[dict[int, int], dict[int, int]] | None:
         return self._books[symbol]
@@ -43,7 +46,7 @@ class BookMirror:
                 self._books[symbol] = None
             elif kind == EventKind.BBO and (book := self._books[symbol]) is not None:
                 self._exchange_ns[symbol] = exchange[i]
-                _fold_bbo(book, ticks[first:last], lots[first:last])
+                _fold_bbo(book, self._bounds[symbol], ticks[first:last], lots[first:last])
             elif kind == EventKind.TICKER:
                 self._tickers[symbol].update(zip(ticks[first:last], lots[first:last], strict=True))
 
@@ -52,24 +55,43 @@ class BookMirror:
     ) -> None:
         if kind == EventKind.BOOK_SNAPSHOT:
             self._books[symbol] = ({}, {})
-        book = self._books[symbol]
+            self._bounds[symbol] = [0, _NO_TICK]
+        book, bounds = self._books[symbol], self._bounds[symbol]
         if book is None:
             return
+        highest_bid, lowest_ask = bounds
         for side, tick, lot in zip(sides, ticks, lots, strict=True):
             levels = book[0] if side == BID else book[1]
-            if lot:
-                levels[tick] = lot
-            else:
+            if not lot:
                 levels.pop(tick, None)
+                continue
+            levels[tick] = lot
+            if side == BID:
+                highest_bid = max(highest_bid, tick)
+            else:
+                lowest_ask = min(lowest_ask, tick)
+        bounds[:] = highest_bid, lowest_ask
 
 
 def _fold_bbo(
-    book: tuple[dict[int, int], dict[int, int]], ticks: list[int], lots: list[int]
+    book: tuple[dict[int, int], dict[int, int]],
+    bounds: list[int],
+    ticks: list[int],
+    lots: list[int],
 ) -> None:
     """The touch is stated outright: whatever the book held better than it is gone."""
     (bids, asks), (bid, ask) = book, ticks
-    for tick in [tick for tick in bids if tick > bid]:
-        del bids[tick]
-    for tick in [tick for tick in asks if tick < ask]:
-        del asks[tick]
+    _drop(bids, bid + 1, bounds[BID])
+    _drop(asks, bounds[ASK], ask - 1)
     bids[bid], asks[ask] = lots
+    bounds[:] = bid, ask
+
+
+def _drop(levels: dict[int, int], first: int, last: int) -> None:
+    """Remove the ticks first..last."""
+    if last - first < len(levels):
+        for tick in range(first, last + 1):
+            levels.pop(tick, None)
+    else:
+        for tick in [tick for tick in levels if first <= tick <= last]:
+            del levels[tick]

@@ -80,7 +80,8 @@ def _binance(lines: list[bytes], path: Path) -> Detected:
         first_ns = first_ns or received_ns
         if message.data is not None:
             symbol = symbol or message.data.s
-            ahead_ns = max(ahead_ns, message.data.T * 1_000_000 - received_ns)
+            if message.data.e != "markPriceUpdate":  # its T is the next funding time
+                ahead_ns = max(ahead_ns, message.data.T * 1_000_000 - received_ns)
             if message.data.e == "depthUpdate":
                 has_diff, has_pu = True, has_pu or message.data.pu >= 0
     if not symbol:

@@ -23,6 +23,7 @@ from market.adapters.foreign.known_instruments import (
     known_instrument,
     read_instruments,
 )
+from market.adapters.import_receipts import read_receipts
 from market.adapters.recording_reader import NotARecording, Recording
 from market.domain.events import EventChunk
 from market.domain.instruments import Instrument
@@ -246,9 +247,22 @@ def _open_own(
             path, 0, str(error).removeprefix(f"{path}: "), "name data/market or a day"
         ) from None
     data = _empty_data(found, recording.instruments)
+    data.is_own = True
     data.chunks = _own_chunks(recording, data)
     data.notes.append(f"recorder runs: {', '.join(recording.runs)}")
+    _take_receipts(recording.runs, path, data)
     return data
+
+
+def _take_receipts(runs: Sequence[str], path: Path, data: MarketData) -> None:
+    """What the sources of imported runs said beyond their messages."""
+    receipts = list(read_receipts(path, runs))
+    for receipt in receipts:
+        data.notes.append(f"run {receipt.recorder_run} is imported from a {receipt.format}")
+        data.notes += receipt.notes
+    data.exchange_ahead_ns = max((r.exchange_ahead_ns for r in receipts), default=0)
+    if len(runs) > 1 and data.exchange_ahead_ns:
+        data.notes.append("that clock difference is taken for all runs")
 
 
 def _own_chunks(recording: Recording, data: MarketData) -> Iterator[EventChunk]:
