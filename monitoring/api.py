@@ -21,6 +21,7 @@ from execution.domain.operator import OperatorAction, OperatorCommand, OperatorR
 from monitoring import serializers as s
 from monitoring.domain.times import iso_of_ms
 from monitoring.errors import BusDown, NoAnswer, StateUnknown
+from monitoring.models import RetentionRun
 from monitoring.services import history, live, operator
 from monitoring.services.health import current_health
 
@@ -276,6 +277,17 @@ class MarketSymbols(ReadView):
         """What the market service reads, with the last quote and score of each symbol."""
         rows = [{"symbol": name, **row} for name, row in live.overview()["symbols"].items()]
         return Response({"timestamp": iso_of_ms(live.now_ms()), "symbols": rows})
+
+
+class RetentionReports(ReadView):
+    @extend_schema(
+        parameters=[s.RetentionQuery], responses={200: s.RetentionReports, 400: s.ErrorAnswer}
+    )
+    def get(self, request: Request) -> Response:
+        """What the retention job deleted and kept, newest run first."""
+        query = self.query(s.RetentionQuery)
+        found = RetentionRun.objects.order_by("-timestamp", "-pk")
+        return Response(_page("reports", found, query, lambda row: row.report))
 
 
 class Health(ReadView):

@@ -74,6 +74,11 @@ class TradesQuery(PageQuery):
     symbol = _symbol(required=False)
 
 
+class RetentionQuery(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
+    pageSize = serializers.IntegerField(min_value=1, max_value=100, default=20)
+
+
 class ExecutionOverview(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
     mode = serializers.CharField()
@@ -146,6 +151,36 @@ class HealthReport(serializers.Serializer[Any]):
     overall = serializers.ChoiceField(choices=("OK", "WARN", "ERROR"))
     services = serializers.DictField()
     resources = serializers.DictField()
+
+
+class _RetentionError(serializers.Serializer[Any]):
+    file = serializers.CharField()
+    error = serializers.CharField()
+
+
+class RetentionReport(serializers.Serializer[Any]):
+    """Paths are relative to the data folder; in a dry run nothing was deleted."""
+
+    timestamp = serializers.DateTimeField(help_text="The time that ages were counted from.")
+    deletedFiles = serializers.ListField(child=serializers.CharField())
+    keptFiles = serializers.ListField(child=serializers.CharField())
+    errors = _RetentionError(many=True)  # type: ignore[assignment]  # the library's own word too
+    runId = serializers.CharField()
+    dryRun = serializers.BooleanField()
+    freedBytes = serializers.IntegerField()
+    foreignFiles = serializers.ListField(child=serializers.CharField(), help_text="Not ours: kept.")
+    removedFolders = serializers.ListField(child=serializers.CharField())
+    reasons = serializers.DictField(child=serializers.CharField(), help_text="Why, by path.")
+    elapsedSeconds = serializers.FloatField()
+    schemaVersion = serializers.IntegerField()
+
+
+class RetentionReports(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    reports = RetentionReport(many=True)
+    count = serializers.IntegerField()
+    page = serializers.IntegerField()
+    pageSize = serializers.IntegerField()
 
 
 class _ErrorDetail(serializers.Serializer[Any]):

@@ -19,6 +19,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("trades/<int:pk>/", views.trade, name="trade"),
     path("backtests/", views.backtests, name="backtests"),
     path("backtests/<str:name>/", views.backtest, name="backtest"),
+    path("retention/", views.retention, name="retention"),
+    path("retention/<str:run_id>/", views.retention, name="retention-run"),
     # Browsers ask for it on pages that name no icon, such as the API's.
     path("favicon.ico", RedirectView.as_view(url=static("dashboard/icon.svg"))),
     path("healthz", views.healthz, name="healthz"),
@@ -35,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/latency", api.Latency.as_view()),
     path("api/quality", api.Quality.as_view()),
     path("api/quality/orders", api.QualityOrders.as_view()),
+    path("api/retention/reports", api.RetentionReports.as_view()),
     path("api/risk", api.Risk.as_view()),
     path("api/positions", api.Positions.as_view()),
     path("api/trades", api.Trades.as_view()),

@@ -7,17 +7,21 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_required, user_passes_test
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from monitoring.forms import OrderFilter, TradeFilter
-from monitoring.services import backtest_reports, history, live
+from monitoring.models import RetentionRun
+from monitoring.services import backtest_reports, history, live, retention_view
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
 
 OPERATE = "monitoring.operate"
+RUNS_LISTED = 30
+FILES_A_PAGE = 200
 
 
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
@@ -135,6 +139,25 @@ def backtest(request: HttpRequest, name: str) -> HttpResponse:
     if content is None:
         raise Http404("no such report")
     return HttpResponse(content)
+
+
+@staff_page
+def retention(request: HttpRequest, run_id: str = "") -> HttpResponse:
+    """The runs of the retention job, and one of them file by file: the newest unless another is asked for."""
+    runs = RetentionRun.objects.order_by("-timestamp", "-pk")
+    shown = runs.filter(run_id=run_id).first() if run_id else runs.first()
+    if run_id and shown is None:
+        raise Http404("no such run")
+    files = retention_view.files_of(shown.report) if shown else ()
+    page = Paginator(files, FILES_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "section": "retention",
+        "runs": runs.defer("report")[:RUNS_LISTED],
+        "shown": shown,
+        "page": page,
+        "ages": retention_view.ages(),
+    }
+    return render(request, "monitoring/retention.html", context)
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:

@@ -173,6 +173,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # half an hour after midnight: the day before is whole and its files are closed
     "profileUpdater": {"task": "profileUpdater", "schedule": crontab(hour=0, minute=30)},
+    # after it: what it reads is still there
+    "retention": {"task": "retention", "schedule": crontab(hour=1, minute=15)},
 }
 
 # By name: nobody imports scalper_site.

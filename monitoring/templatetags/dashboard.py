@@ -75,6 +75,19 @@ def span(seconds: Any) -> str:
     return f"{minutes}m {rest:02d}s" if minutes else f"{rest} s"
 
 
+@register.filter
+def size(count: Any) -> str:
+    """A number of bytes, as 1.2 MB."""
+    if count is None or count == "":
+        return NONE
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
 def _scaled(value: Any, symbol: str, scale: str) -> str:
     if value is None or value == "":
         return NONE

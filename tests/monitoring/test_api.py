@@ -19,6 +19,7 @@ from execution.models import OrderQuality
 from failover.models import AuditEntry
 from monitoring.domain.times import iso_of_ms
 from monitoring.domain.view import BeatsSeen, LimitsSeen, RecordSeen
+from monitoring.models import RetentionRun
 from monitoring.services import live, operator
 from strategy.domain.messages import ExecutionSnapshot, QualityView
 from tests.monitoring.domain.builders import INSTRUMENTS, SPANS, a_beat, a_risk
@@ -42,6 +43,7 @@ READS = (
     "/api/quality",
     "/api/quality/orders",
     "/api/risk",
+    "/api/retention/reports",
 )
 
 
@@ -322,7 +324,14 @@ def test_no_bytes_make_a_command_a_server_error(operator_client: Client, body: b
 )
 @given(
     st.sampled_from(
-        ["/api/execution/orders", "/api/trades", "/api/quality/orders", "/orders/", "/trades/"]
+        [
+            "/api/execution/orders",
+            "/api/trades",
+            "/api/quality/orders",
+            "/orders/",
+            "/trades/",
+            "/api/retention/reports",
+        ]
     ),
     st.dictionaries(
         st.sampled_from(
@@ -381,3 +390,19 @@ def test_latency_and_risk_are_told_as_the_services_said_them(reader_client: Clie
     assert stages["sentToAck"]["minute"]["p90Ms"] == 2.0
     assert risk["risk"]["reasons"] == ["heat 2.00 % (limit 2 %)"]
     assert (risk["limits"], risk["config"]["number"]) == ({"maxHeatPct": 2.0}, 7)
+
+
+# --- retention -----------------------------------------------------------------------------------------
+
+
+def test_retention_reports_come_newest_first(reader_client: Client) -> None:
+    for day in (20, 21):
+        RetentionRun.objects.create(
+            run_id=f"ret{day}",
+            timestamp=datetime(2026, 11, day, tzinfo=UTC),
+            report={"runId": f"ret{day}", "deletedFiles": ["orders/day-2026-01-01.jsonl"]},
+        )
+
+    answer = reader_client.get("/api/retention/reports?pageSize=1").json()
+
+    assert (answer["count"], [report["runId"] for report in answer["reports"]]) == (2, ["ret21"])

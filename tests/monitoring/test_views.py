@@ -12,10 +12,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from execution.models import OrderQuality, OrderRow
+from monitoring.models import RetentionRun
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("/", "/symbol/BTCUSDT/", "/orders/", "/trades/", "/backtests/")
+PAGES = ("/", "/symbol/BTCUSDT/", "/orders/", "/trades/", "/backtests/", "/retention/")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -95,6 +96,27 @@ def test_no_name_leads_out_of_the_folder_of_reports(
     (tmp_path / "report.html").write_text("secret")
 
     assert reader_client.get(f"/backtests/{name}/").status_code == 404
+
+
+def test_a_retention_run_is_shown_file_by_file(reader_client: Client) -> None:
+    """What went wrong first, then what went, what is not ours, and what stayed."""
+    report = {
+        "deletedFiles": ["orders/a.jsonl"], "keptFiles": ["events/b.jsonl", "market/x", "z"],
+        "errors": [{"file": "z", "error": "no permission"}], "foreignFiles": ["market/x"],
+        "reasons": {"orders/a.jsonl": "older than 30 days (ordersLogDays)"}, "dryRun": False,
+    }  # fmt: skip
+    at = datetime(2026, 11, 21, 1, 15, tzinfo=UTC)
+    RetentionRun.objects.create(run_id="ret1", timestamp=at, deleted=1, errors=1, report=report)
+
+    answer = reader_client.get("/retention/ret1/")
+
+    rows = [(row.path, row.outcome) for row in answer.context["page"]]
+    assert rows == [
+        ("z", "ERROR"), ("orders/a.jsonl", "DELETED"), ("market/x", "FOREIGN"),
+        ("events/b.jsonl", "KEPT"),
+    ]  # fmt: skip
+    assert b"older than 30 days (ordersLogDays)" in answer.content
+    assert reader_client.get("/retention/other/").status_code == 404
 
 
 def test_an_order_shows_how_it_was_carried_out(reader_client: Client) -> None:

@@ -1,0 +1,416 @@
+"""Which files may go: the rules one by one, and what holds for any tree."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from monitoring.domain.retention import (
+    Found,
+    Listing,
+    Needs,
+    RetentionPlan,
+    SessionFacts,
+    decide,
+)
+from monitoring.domain.retention_config import RetentionConfig
+from monitoring.domain.retention_places import Role, Rule, place_of, unit_of
+
+HOUR_NS = 3_600_000_000_000
+DAY_NS = 24 * HOUR_NS
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 21, 14, 30, tzinfo=UTC)
+NOW_NS = (NOW - EPOCH) // timedelta(microseconds=1) * 1000
+CONFIG = RetentionConfig()
+
+Sessions = dict[str, SessionFacts | None]
+
+
+def day(days_ago: int) -> str:
+    return f"{NOW - timedelta(days=days_ago):%Y-%m-%d}"
+
+
+def a_file(path: str, *, days_ago: float = 400.0, **more: object) -> Found:
+    modified_ns = NOW_NS - int(days_ago * DAY_NS)
+    return msgspec.structs.replace(Found(path=path, size_bytes=10, modified_ns=modified_ns), **more)
+
+
+def plan_of(
+    *files: Found,
+    needs: Needs | None = None,
+    sessions: dict[str, SessionFacts | None] | None = None,
+    folders: tuple[str, ...] = (),
+    config: RetentionConfig = CONFIG,
+) -> RetentionPlan:
+    listing = Listing(files=files, sessions=sessions or {}, folders=folders)
+    return decide(listing, needs or Needs(), config, NOW_NS)
+
+
+def deleted(plan: RetentionPlan) -> list[str]:
+    return [found.path for step in plan.steps for found in step.files]
+
+
+def reason(plan: RetentionPlan, path: str) -> str:
+    return next(kept.reason for kept in plan.kept if kept.path == path)
+
+
+def a_session(
+    to_days_ago: float, *, created_days_ago: float = 100.0, files: tuple[str, ...] = ()
+) -> SessionFacts:
+    to_ns = NOW_NS - int(to_days_ago * DAY_NS)
+    created_ns = NOW_NS - int(created_days_ago * DAY_NS)
+    return SessionFacts(from_ns=to_ns - HOUR_NS, to_ns=to_ns, created_ns=created_ns, files=files)
+
+
+@pytest.mark.parametrize(
+    ("name", "last_kept", "first_deleted"),
+    [
+        ("trades_log/day-{}.jsonl", 30, 31),
+        ("events/BTCUSDT-{}.jsonl", 7, 8),
+        ("execution/quality/day-{}.jsonl", 30, 31),
+        ("market/{}/BTCUSDT-trades.jsonl", 2, 3),
+        ("market/{}/BTCUSDT-orderbook.jsonl.zst", 2, 3),
+        ("journal/{}/strategy-s1.journal", 2, 3),
+    ],
+)
+def test_a_day_goes_when_all_of_it_is_older_than_its_age(
+    name: str, last_kept: int, first_deleted: int
+) -> None:
+    """Half past two: with 48 hours the day before yesterday still has hours that are wanted."""
+    kept, gone = name.format(day(last_kept)), name.format(day(first_deleted))
+
+    plan = plan_of(a_file(kept, days_ago=0), a_file(gone, days_ago=0))
+
+    assert deleted(plan) == [gone]
+
+
+def test_the_newest_order_log_stays_however_old() -> None:
+    """Execution numbers its next line after the last one there is."""
+    old = [f"orders/day-{day(n)}.jsonl" for n in (90, 60, 45)]
+
+    assert deleted(plan_of(*map(a_file, old))) == old[:2]
+
+
+def test_order_logs_of_what_is_open_stay_from_its_beginning_on() -> None:
+    old = [f"orders/day-{day(n)}.jsonl" for n in (90, 60, 50, 45)]
+    opened_ns = NOW_NS - 60 * DAY_NS
+
+    plan = plan_of(*map(a_file, old), needs=Needs(order_log_since_ns=opened_ns))
+
+    assert deleted(plan) == old[:1]
+    assert reason(plan, old[1]).startswith("needed by what is open since 2026-09-22T14:30")
+
+
+def test_events_without_a_day_in_their_name_go_by_their_last_change() -> None:
+    plan = plan_of(
+        a_file("events/BTCUSDT.jsonl", days_ago=6.9), a_file("events/ETHUSDT.jsonl", days_ago=7.1)
+    )
+
+    assert deleted(plan) == ["events/ETHUSDT.jsonl"]
+
+
+def test_a_recording_that_ended_early_in_its_day_goes_that_much_earlier() -> None:
+    """The file's last line is as old as its last change, as long as that lies within the day."""
+    early = a_file(f"market/{day(2)}/BTCUSDT-trades.jsonl", days_ago=2.3)
+    late = a_file(f"market/{day(2)}/ETHUSDT-trades.jsonl", days_ago=1.7)
+
+    assert deleted(plan_of(early, late)) == [early.path]
+
+
+def test_index_and_set_aside_tails_go_with_their_recording_and_the_rules_last() -> None:
+    folder = f"market/{day(5)}"
+    names = [
+        "instruments-r1.json", "BTCUSDT-trades.jsonl.zst", "BTCUSDT-trades.index.json",
+        "BTCUSDT-trades.jsonl.torn-1", ".BTCUSDT-trades.index.json.x1y2z3.tmp",
+    ]  # fmt: skip
+
+    plan = plan_of(*(a_file(f"{folder}/{name}") for name in names), folders=(folder,))
+
+    assert deleted(plan) == [f"{folder}/{names[i]}" for i in (1, 2, 4, 3, 0)]
+    assert plan.empty_folders == (folder,)
+
+
+def test_rules_of_a_day_stay_with_any_recording_that_stays() -> None:
+    folder = f"market/{day(5)}"
+    kept = f"{folder}/BTCUSDT-trades.jsonl"
+    rules = f"{folder}/instruments-r1.json"
+    gone = f"{folder}/ETHUSDT-trades.jsonl"
+
+    plan = plan_of(
+        *map(a_file, (kept, rules, gone)),
+        needs=Needs(paths={kept: "a backtest"}),
+        folders=(folder,),
+    )
+
+    assert deleted(plan) == [gone]
+    assert reason(plan, rules) == f"{kept} is read with it"
+    assert plan.empty_folders == ()
+
+
+def test_a_kept_session_keeps_its_recordings_packed_or_not_and_its_journals() -> None:
+    recording = f"market/{day(10)}/BTCUSDT-trades.jsonl"
+    session = "replay/sessions/s1/manifest.json"
+    journal = f"journal/{day(10)}/strategy-s1.journal"
+    other = f"market/{day(10)}/ETHUSDT-trades.jsonl.zst"
+
+    plan = plan_of(
+        a_file(recording + ".zst"), a_file(session), a_file(journal), a_file(other),
+        sessions={"s1": a_session(10.0, files=(recording,))},
+    )  # fmt: skip
+
+    assert deleted(plan) == [other]
+    assert reason(plan, recording + ".zst") == "needed by session s1"
+    assert reason(plan, journal) == "needed by session s1"
+
+
+def test_an_expired_session_goes_before_its_recordings() -> None:
+    recording = f"market/{day(31)}/BTCUSDT-trades.jsonl"
+    session = ["replay/sessions/s1/events.jsonl", "replay/sessions/s1/manifest.json"]
+
+    plan = plan_of(
+        *map(a_file, (recording, *session)), sessions={"s1": a_session(30.1, files=(recording,))}
+    )
+
+    assert deleted(plan) == [*session, recording]
+    assert plan.steps[0].folder == "replay/sessions/s1"
+
+
+def test_a_session_of_an_old_market_that_was_built_lately_stays() -> None:
+    path = "replay/sessions/s1/manifest.json"
+
+    plan = plan_of(a_file(path), sessions={"s1": a_session(400.0, created_days_ago=6.0)})
+
+    assert deleted(plan) == []
+
+
+def test_a_session_whose_manifest_cannot_be_read_stays() -> None:
+    path = "replay/sessions/s1/manifest.json"
+
+    plan = plan_of(a_file(path), sessions={"s1": None})
+
+    assert reason(plan, path) == "its manifest cannot be read"
+
+
+def test_a_running_replay_keeps_its_session_and_its_run() -> None:
+    files = ["replay/sessions/s1/manifest.json", "replay/runs/r1/events.jsonl"]
+    needs = Needs(paths={"replay/sessions/s1": "replay r1", "replay/runs/r1": "replay r1"})
+
+    plan = plan_of(*map(a_file, files), needs=needs, sessions={"s1": a_session(90.0)})
+
+    assert deleted(plan) == []
+
+
+def test_a_kept_journal_keeps_the_recording_of_its_day() -> None:
+    recording = f"market/{day(4)}/BTCUSDT-trades.jsonl"
+    journal = f"journal/{day(4)}/market-m1.journal"
+
+    plan = plan_of(a_file(recording), a_file(journal), config=RetentionConfig(journal_hours=24 * 7))
+
+    assert reason(plan, recording) == "needed by the journal of its day"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "market/notes.txt",
+        f"market/{day(9)}/BTCUSDT-kline.jsonl",
+        "market/2026-02-31/BTCUSDT-trades.jsonl",
+        "market/2026-1-31/BTCUSDT-trades.jsonl",
+        f"market/{day(9)}/deeper/BTCUSDT-trades.jsonl",
+        f"trades_log/day-{day(99)}.csv",
+        f"trades_log/day-{day(99)}.jsonl.bak",
+        f"orders/old-day-{day(99)}.jsonl",
+        "backtests/trials.jsonl",
+        "bench/latest.json",
+        "replay/sessions/stray.json",
+        "system/process_state.json",
+        "scalper.sqlite3",
+    ],
+)
+def test_odd_names_and_foreign_files_stay_and_are_told(path: str) -> None:
+    plan = plan_of(a_file(path))
+
+    assert [(kept.path, kept.is_foreign) for kept in plan.kept] == [(path, True)]
+
+
+def test_a_link_stays_whatever_its_name() -> None:
+    path = f"trades_log/day-{day(99)}.jsonl"
+
+    plan = plan_of(a_file(path, is_link=True))
+
+    assert [(kept.path, kept.is_foreign) for kept in plan.kept] == [(path, True)]
+
+
+def test_a_report_with_somebody_elses_file_in_it_stays_whole() -> None:
+    files = ["backtests/b1/report.html", "backtests/b1/report.json", "backtests/b1/my-notes.md"]
+
+    assert deleted(plan_of(*map(a_file, files))) == []
+    assert deleted(plan_of(*map(a_file, files[:2]))) == files[:2]
+
+
+def test_what_an_interrupted_removal_left_goes_at_once() -> None:
+    path = "replay/sessions/.deleted-s1/events.jsonl"
+
+    assert deleted(plan_of(a_file(path, days_ago=0.1))) == [path]
+
+
+# --- whatever the tree
+
+DAYS = st.integers(-2, 60).map(day)
+NAMES = st.sampled_from(["s1", "s2", "2025-11-18T10-11-BTCUSDT", "odd name", "r1"])
+SYMBOLS = st.sampled_from(["BTCUSDT", "ETHUSDT", "btc", "BTC-28NOV25"])
+ENDINGS = st.sampled_from([
+    ".jsonl", ".jsonl.zst", ".jsonl.gz", ".index.json", ".jsonl.torn-1", ".bak", ".jsonl.zst.part",
+])  # fmt: skip
+PATHS = st.one_of(
+    st.builds("{}/day-{}{}".format, st.sampled_from(["trades_log", "orders"]), DAYS, ENDINGS),
+    st.builds("execution/quality/day-{}{}".format, DAYS, ENDINGS),
+    st.builds("events/{}{}".format, SYMBOLS, ENDINGS),
+    st.builds("events/{}-{}{}".format, SYMBOLS, DAYS, ENDINGS),
+    st.builds(
+        "market/{}/{}-{}{}".format,
+        DAYS, SYMBOLS, st.sampled_from(["trades", "orderbook", "ticker", "kline"]), ENDINGS,
+    ),
+    st.builds("market/{}/instruments-{}.json".format, DAYS, st.sampled_from(["a", "b"])),
+    st.builds(
+        "journal/{}/{}-x.journal".format, DAYS, st.sampled_from(["strategy", "market", "other"])
+    ),
+    st.builds(
+        "replay/{}/{}/{}".format,
+        st.sampled_from(["sessions", "runs"]), NAMES,
+        st.sampled_from(["manifest.json", "events.jsonl", "columns/a.npy", "report.json", "x.txt"]),
+    ),
+    st.builds("backtests/{}/report.json".format, NAMES),
+    st.sampled_from(["bench/latest.json", "bench/old.json", "system/health_snapshot.json", "note"]),
+)  # fmt: skip
+FILES = st.builds(
+    Found,
+    path=PATHS,
+    size_bytes=st.integers(0, 3),
+    modified_ns=st.integers(-2 * 24, 70 * 24).map(lambda hours: NOW_NS - hours * HOUR_NS),
+    is_link=st.sampled_from([False] * 9 + [True]),
+    has_writer=st.sampled_from([False] * 9 + [True]),
+)
+SESSIONS = st.dictionaries(
+    st.sampled_from(["s1", "s2", "2025-11-18T10-11-BTCUSDT"]),
+    st.none()
+    | st.builds(
+        a_session,
+        st.integers(-1, 60),
+        created_days_ago=st.integers(0, 60),
+        files=st.lists(PATHS, max_size=3).map(tuple),
+    ),
+)
+NEEDS = st.builds(
+    Needs,
+    paths=st.dictionaries(
+        PATHS | PATHS.map(lambda path: path.rpartition("/")[0]), st.just("x"), max_size=3
+    ).map(lambda paths: {path: who for path, who in paths.items() if path}),
+    order_log_since_ns=st.none() | st.integers(0, 60).map(lambda days: NOW_NS - days * DAY_NS),
+    unknown=st.dictionaries(st.sampled_from(list(Rule)), st.just("unknown"), max_size=1),
+)
+TREES = st.lists(FILES, max_size=30, unique_by=lambda found: found.path)
+
+
+def decided(files: list[Found], sessions: Sessions, needs: Needs) -> RetentionPlan:
+    return decide(Listing(files=tuple(files), sessions=sessions), needs, CONFIG, NOW_NS)
+
+
+@settings(max_examples=60)
+@given(TREES, SESSIONS, NEEDS)
+def test_every_file_is_either_deleted_or_kept_with_a_reason(
+    files: list[Found], sessions: Sessions, needs: Needs
+) -> None:
+    plan = decided(files, sessions, needs)
+
+    told = sorted([*deleted(plan), *(kept.path for kept in plan.kept)])
+    assert told == sorted(found.path for found in files)
+    assert all(kept.reason for kept in plan.kept)
+
+
+@settings(max_examples=60)
+@given(TREES, SESSIONS, NEEDS)
+def test_nothing_needed_is_ever_deleted(
+    files: list[Found], sessions: Sessions, needs: Needs
+) -> None:
+    """Told without the planner's own words: each need looked up for each deleted file."""
+    plan = decided(files, sessions, needs)
+    gone = deleted(plan)
+    by_path = {found.path: found for found in files}
+    kept_sessions = {
+        name: facts
+        for name, facts in sessions.items()
+        if facts is not None
+        and any(
+            f"replay/sessions/{name}/" in kept.path for kept in plan.kept if not kept.is_foreign
+        )
+    }
+    for path in gone:
+        found, place = by_path[path], place_of(path)
+        assert place is not None
+        assert not found.is_link
+        assert not found.has_writer
+        assert place.rule not in needs.unknown
+        assert day(0) not in path  # today
+        for needed in needs.paths:
+            assert path != needed
+            assert not path.startswith(f"{needed}/")
+        for facts in kept_sessions.values():
+            assert unit_of(path) not in {unit_of(each) for each in facts.files}
+            if place.rule is Rule.JOURNAL and place.start_ns and place.end_ns:
+                assert facts.to_ns < place.start_ns or facts.from_ns >= place.end_ns
+        if place.rule is Rule.ORDERS_LOG and needs.order_log_since_ns and place.end_ns:
+            assert place.end_ns <= needs.order_log_since_ns
+
+
+@settings(max_examples=60)
+@given(TREES, SESSIONS, NEEDS)
+def test_nothing_young_is_ever_deleted(
+    files: list[Found], sessions: Sessions, needs: Needs
+) -> None:
+    """The youngest age of all is 48 hours; a session's is its market's."""
+    plan = decided(files, sessions, needs)
+
+    for step in plan.steps:
+        for found in step.files:
+            place = place_of(found.path)
+            assert place is not None
+            if step.rule is Rule.REPLAY_SESSIONS and found.path.split("/")[2] in sessions:
+                facts = sessions[found.path.split("/")[2]]
+                assert facts is not None
+                assert facts.to_ns <= NOW_NS - 30 * DAY_NS
+                continue
+            newest_ns = place.start_ns if place.start_ns is not None else found.modified_ns
+            assert newest_ns <= NOW_NS - 48 * HOUR_NS
+
+
+@settings(max_examples=60)
+@given(TREES, SESSIONS, NEEDS, st.integers(0, 30))
+def test_a_run_cut_off_anywhere_leaves_a_tree_that_the_next_one_finishes(
+    files,
+    sessions,
+    needs,
+    steps,
+) -> None:
+    """kill -9 between two steps: readable meanwhile, and in the end the same files are left."""
+    plan = decided(files, sessions, needs)
+    gone = {found.path for step in plan.steps[:steps] for found in step.files}
+
+    left = [found for found in files if found.path not in gone]
+    sessions_left = {
+        name: facts
+        for name, facts in sessions.items()
+        if f"replay/sessions/{name}/manifest.json" not in gone
+    }
+    again = decided(left, sessions_left, needs)
+
+    assert gone | set(deleted(again)) == set(deleted(plan))
+    for folder in {path.rpartition("/")[0] for path in gone if path.startswith("market/")}:
+        recordings = [found.path for found in left if found.path.startswith(f"{folder}/")]
+        lost = [path for path in gone if path.startswith(f"{folder}/instruments-")]
+        of_data = [p for p in recordings if (place := place_of(p)) and place.role is Role.DATA]
+        assert not lost or not of_data
