@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from execution.domain.outputs import LogLine, RecordRow
+from execution.domain.tape import TapeInput, TapeOutput
 from execution.domain.venue import VenueCommand
 from failover.adapters.streams import Position
 from market.domain.instruments import Instrument
@@ -90,3 +91,18 @@ class NewsWriter(Protocol):
     """A stream of the bus; `append` never waits."""
 
     def append(self, payload: bytes, count: int = 1) -> int: ...
+
+
+class Tape(Protocol):
+    """Writes down what an account takes in and gives, in order (`execution.domain.tape`). Never waits."""
+
+    def wants_memory(self) -> bool:
+        """Whether `remember` should be told the whole state before the next input."""
+
+    def remember(self, memory: bytes, now_ns: int) -> None: ...
+
+    def input(self, item: TapeInput) -> None:
+        """Told before the account acts on it."""
+
+    def output(self, item: TapeOutput) -> None:
+        """Given by the last input."""

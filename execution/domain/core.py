@@ -8,6 +8,7 @@ survive a crash is in one `CoreState`, written out by `state()` and read back by
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -49,6 +50,15 @@ from strategy.domain.messages import (
     RepriceHint,
     RiskSnapshot,
 )
+
+
+class CoreMemory(msgspec.Struct, kw_only=True):
+    """All that a core's next outputs depend on, its config and instruments apart."""
+
+    state: CoreState
+    quotes: dict[str, Quote]
+    shown: dict[str, tuple[Any, ...]]
+    settled: dict[str, int]
 
 
 class ExecutionCore:
@@ -288,6 +298,19 @@ class ExecutionCore:
         self._work.state.last_snapshot_ns = 0
         self._work.settled.clear()
 
+    def memory(self) -> bytes:
+        """`state` and what a restart forgets: the running core to the last bit, between two inputs."""
+        work = self._work
+        return msgspec.msgpack.encode(
+            CoreMemory(state=work.state, quotes=work.quotes, shown=work.shown, settled=work.settled)
+        )
+
+    def recall(self, memory: bytes) -> None:
+        """Go on exactly where `memory` was taken, in the same epoch."""
+        work, known = self._work, msgspec.msgpack.decode(memory, type=CoreMemory)
+        work.state, work.quotes, work.settled = known.state, known.quotes, known.settled
+        work.shown = {symbol: _as_tuples(face) for symbol, face in known.shown.items()}
+
     def risk(self, now_ns: int) -> RiskSnapshot:
         """The account against its limits, as execution sees it."""
         return self._work.risk(now_ns)
@@ -315,3 +338,8 @@ class ExecutionCore:
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""
         return self._views.open_order_rows(now_ns)
+
+
+def _as_tuples(value: Any) -> Any:
+    """msgpack knows lists alone; what was shown last is compared as tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value

@@ -15,6 +15,7 @@ from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, is_sent_line
 from execution.domain.profile import ExecutionSettings
+from execution.domain.remote_venue import RemoteVenue
 from execution.domain.sim_reports import Deliveries
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.trade import adds_to_position
@@ -29,6 +30,7 @@ from execution.domain.venue import (
     VenueCode,
     VenueCommand,
     VenueOrderStatus,
+    VenueUpdate,
 )
 from market.domain.events import EventChunk
 from market.domain.frames import Frames
@@ -89,7 +91,7 @@ class SimulatedDesk:
     def __init__(
         self,
         core: ExecutionCore,
-        venue: SimulatedExchange,
+        venue: SimulatedExchange | RemoteVenue,
         journal: Journal = _no_journal,
         sent: Sent = _no_sent_log,
     ) -> None:
@@ -109,6 +111,10 @@ class SimulatedDesk:
         while (update := self.deliveries.pop_due(now_ns)) is not None:
             outputs += self._carry_out(self.core.on_venue(update, update.deliver_at_ns))
         return outputs
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
+        """Hear a venue that is not simulated here; `now_ns` is when its word came in."""
+        return self._carry_out(self.core.on_venue(update, now_ns))
 
     def on_request(
         self, request: OrderRequest | RepriceHint, now_ns: int, stream_id: str = ""

@@ -27,6 +27,13 @@ class ExchangeClock:
     def ahead_ns(self) -> int:
         return max(self._here_ns, self._before_ns)
 
+    def memory(self) -> tuple[int, int, int]:
+        """All it knows, for `recall`."""
+        return self._window, self._here_ns, self._before_ns
+
+    def recall(self, memory: tuple[int, int, int]) -> None:
+        self._window, self._here_ns, self._before_ns = memory
+
     def shifted(self, chunk: EventChunk) -> EventChunk:
         """The chunk with its exchange times in our time."""
         if not len(chunk):

@@ -10,6 +10,7 @@ Silent for `FEED_DEAD_NS` the feed is dead: nobody may trade on its last picture
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,28 @@ from execution.domain.exchange_clock import ExchangeClock
 from execution.domain.latency import REASON as LATENCY_REASON
 from execution.domain.operator import OperatorCommand
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow, is_sent_line
-from execution.domain.profile import execution_settings_of
+from execution.domain.profile import ExecutionSettings, execution_settings_of
+from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.domain.venue import VenueCommand
+from execution.domain.tape import (
+    EntriesRefused,
+    FramesRead,
+    LatencyJudged,
+    LinesSent,
+    MarketGapped,
+    MarketRead,
+    NewsTold,
+    OperatorRead,
+    RequestRead,
+    RowsTold,
+    SettingsTaken,
+    StepMade,
+    TapeInput,
+    TimerTicked,
+    VenueSpoke,
+    WriteFailed,
+)
+from execution.domain.venue import VenueCommand, VenueUpdate
 from execution.ports import (
     Commit,
     CommitJournal,
@@ -33,8 +53,11 @@ from execution.ports import (
     OrderLines,
     Recovered,
     RowSink,
+    Tape,
 )
+from execution.services.account_memory import AccountMemory, News, state_seal
 from execution.services.latency import OrderMeter
+from execution.services.tape import NoTape
 from execution.services.unit_change import in_units_of
 from failover.adapters.streams import Entry, Position
 from failover.domain.config_versions import ActiveConfig
@@ -50,7 +73,6 @@ FEED_DEAD_NS = 6_000_000_000
 CONFIG_INVALID = "CONFIG_INVALID"
 _UNWRITABLE = "ORDER_LOG_UNWRITABLE"
 _NO_MARKET = "SYMBOL_WITHOUT_MARKET"
-News = ExecutionEvent | ExecutionSnapshot | RecordRow
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -71,13 +93,17 @@ class Sinks:
 class SimulatedAccount:
     """One simulated account in live time. `positions` = how far each input stream has been consumed.
 
-    `bybit_env` names the market it lives on (see `execution.services.market_change`).
+    `bybit_env` names the market it lives on (see `execution.services.market_change`), `settings` are those
+    that core and venue were made with. Each public method below "inputs" is one input of the `tape`.
     """
 
     core: ExecutionCore
-    venue: SimulatedExchange
+    venue: SimulatedExchange | RemoteVenue
     symbols: tuple[str, ...]
     sinks: Sinks
+    settings: ExecutionSettings = field(default_factory=ExecutionSettings)
+    tape: Tape = field(default_factory=NoTape)
+    log: logging.Logger = logger
     positions: dict[str, Position] = field(default_factory=dict)
     bybit_env: str = ""
     desk: SimulatedDesk = field(init=False)
@@ -89,6 +115,7 @@ class SimulatedAccount:
     _backlog: list[LogLine] = field(default_factory=list)
     _unpublished: list[News] = field(default_factory=list)
     _checkpointed: int = -1
+    _writes: int = 0  # to commits and order log within this input
     meter: OrderMeter = field(default_factory=OrderMeter)
 
     def __post_init__(self) -> None:
@@ -159,7 +186,12 @@ class SimulatedAccount:
 
     def on_market(self, chunk: EventChunk, entry: Entry, now_ns: int) -> None:
         """Show the venue the market; after a restart, first only to its books up to where it was."""
-        self._arrived(entry, now_ns)
+        bus_ms, bus_seq = _order(entry.entry_id)
+        seal = zlib.crc32(entry.payload)
+        self._begin(
+            MarketRead(now_ns, entry.run_id, entry.number, entry.count, bus_ms, bus_seq, seal)
+        )
+        self._arrived(entry)
         self._last_market_ns = now_ns
         chunk = self.clock.shifted(chunk)
         if self._observe_until and _not_after(entry.entry_id, self._observe_until):
@@ -169,16 +201,19 @@ class SimulatedAccount:
         self.desk.on_market(chunk)
         self._publish_steps(self.desk.deliver(now_ns))
 
-    def on_market_gap(self) -> None:
+    def on_market_gap(self, now_ns: int) -> None:
         """Raw messages are missing: the venue takes the next snapshots."""
+        self._begin(MarketGapped(now_ns))
         self.venue.distrust_books()
 
-    def on_frames(self, frames: Frames, now_ns: int) -> None:
-        self._now_ns = now_ns
+    def on_frames(self, frames: Frames, entry: Entry, now_ns: int) -> None:
+        seal = zlib.crc32(entry.payload)
+        self._begin(FramesRead(now_ns, entry.run_id, entry.number, entry.count, seal))
         self._publish_steps(self.desk.on_quotes(frames))
 
     def on_request(self, request: OrderRequest | RepriceHint, entry: Entry, now_ns: int) -> None:
-        self._arrived(entry, now_ns)
+        self._begin(RequestRead(now_ns, entry.entry_id, _ENCODER.encode(request)))
+        self._arrived(entry)
         if isinstance(request, OrderRequest):
             self.meter.request_written(entry.ts_ms)
         outputs = self.desk.on_request(request, now_ns, entry.entry_id)
@@ -186,45 +221,97 @@ class SimulatedAccount:
         self._publish_steps(outputs)
 
     def on_operator(self, command: OperatorCommand, entry: Entry, now_ns: int) -> None:
-        self._arrived(entry, now_ns)
+        self._begin(OperatorRead(now_ns, _ENCODER.encode(command)))
+        self._arrived(entry)
         self._publish_steps(self.desk.on_operator(command, now_ns))
+
+    def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
+        """A word of a venue that is not simulated here."""
+        self._begin(VenueSpoke(now_ns, _ENCODER.encode(update)))
+        self._publish_steps(self.desk.on_venue(update, now_ns))
 
     def on_config(self, config: ActiveConfig, now_ns: int) -> None:
         """Go by another config from the next input on; under one that cannot be used nothing is opened."""
-        self._now_ns = now_ns
-        if config.is_invalid:
-            self.refuse_entries(CONFIG_INVALID, config.problem, now_ns)
-        self._publish_steps(self.desk.on_config(execution_settings_of(config.document)))
+        self.on_settings(execution_settings_of(config.document), config.problem, now_ns)
+
+    def on_settings(self, settings: ExecutionSettings, problem: str, now_ns: int) -> None:
+        """As `on_config`; `problem` says why `settings` are but the defaults, empty when they are not."""
+        self._begin(SettingsTaken(now_ns, _ENCODER.encode(settings), problem))
+        self.settings = settings
+        if problem:
+            self._refuse_entries(CONFIG_INVALID, problem, now_ns)
+        self._publish_steps(self.desk.on_config(settings))
 
     def refuse_entries(self, reason: str, text: str, now_ns: int) -> None:
         """Safe mode for `reason`, until an operator (or the end of its cause) ends it, over restarts."""
+        self._begin(EntriesRefused(now_ns, reason, text))
+        self._refuse_entries(reason, text, now_ns)
+
+    def _refuse_entries(self, reason: str, text: str, now_ns: int) -> None:
         self._checkpointed = -1  # idle or not: the next checkpoint holds it
         self._publish_steps(self.core.set_safe_mode(reason, text, now_ns))
 
     def say_latency(self, text: str, now_ns: int) -> None:
         """`text` says what is too slow: safe mode while it lasts; empty ends it."""
-        self._now_ns = now_ns
+        self._begin(LatencyJudged(now_ns, text))
         causes = self.core.book.safe_mode
         if text and LATENCY_REASON not in causes:
-            logger.warning("latency_too_high", extra={"reason": text})
+            self.log.warning("latency_too_high", extra={"reason": text})
             self._publish_steps(self.core.set_safe_mode(LATENCY_REASON, text, now_ns))
         elif not text and LATENCY_REASON in causes:
             self._publish_steps(self.core.clear_safe_mode(LATENCY_REASON, now_ns))
 
     def on_timer(self, now_ns: int) -> None:
         """Every few ms of wall clock."""
-        self._now_ns = now_ns
+        self._begin(TimerTicked(now_ns))
         is_quiet = FEED_QUIET_NS <= now_ns - self._last_market_ns < FEED_DEAD_NS
         venue_time_ns = now_ns - FEED_QUIET_NS if is_quiet and not self._observe_until else 0
         self._publish_steps(self.desk.on_timer(now_ns, venue_time_ns))
         if self._backlog or _UNWRITABLE in self.core.book.safe_mode:
             self._retry_backlog(now_ns)
 
-    def _arrived(self, entry: Entry, now_ns: int) -> None:
-        self._now_ns = now_ns
+    def _begin(self, item: TapeInput) -> None:
+        if self.tape.wants_memory():
+            self.tape.remember(self.memory(), self._now_ns)
+        self.tape.input(item)
+        self._now_ns, self._writes = item.now_ns, 0
+
+    def _arrived(self, entry: Entry) -> None:
         self.positions[entry.stream] = Position(
             entry_id=entry.entry_id, run_id=entry.run_id, next_number=entry.number + entry.count
         )
+
+    # -- memory -------------------------------------------------------------------------------------------
+
+    def memory(self) -> bytes:
+        """The running account to the last bit, between two inputs: `recall` goes on from it."""
+        return _ENCODER.encode(
+            AccountMemory(
+                settings=self.settings,
+                core=self.core.memory(),
+                venue=self.venue.state(),
+                deliveries=self.desk.deliveries.state(),
+                clock=self.clock.memory(),
+                number=self._number,
+                now_ns=self._now_ns,
+                last_market_ns=self._last_market_ns,
+                observe_until=self._observe_until,
+                backlog=self._backlog,
+                unpublished=self._unpublished,
+            )
+        )
+
+    def recall(self, memory: AccountMemory) -> None:
+        """Be the account that `memory` is of; core and venue were made anew with its settings."""
+        self.settings = memory.settings
+        self.core.recall(memory.core)
+        self.venue.restore(memory.venue)
+        self.desk.deliveries.restore(memory.deliveries)
+        self.clock.recall(memory.clock)
+        self._number, self._now_ns = memory.number, memory.now_ns
+        self._last_market_ns = memory.last_market_ns
+        self._observe_until = memory.observe_until
+        self._backlog, self._unpublished = memory.backlog, memory.unpublished
 
     # -- durability ---------------------------------------------------------------------------------------
 
@@ -278,8 +365,11 @@ class SimulatedAccount:
         ]
         commit.news = list(self._unpublished)
         self._backlog += [line for line in lines if not is_sent_line(line)]
+        self.tape.output(
+            StepMade(self._number, state_seal(commit), _ENCODER.encode((lines, commands)))
+        )
         try:
-            self.sinks.commits.append(commit)
+            self._write_commit(commit)
             self._write_lines()
         except StorageError as error:
             self._announce(error)
@@ -289,20 +379,27 @@ class SimulatedAccount:
 
     def _sent(self, lines: list[LogLine]) -> None:
         """These commands have really been given to the venue: the log says so now, not before."""
+        self.tape.output(LinesSent(_ENCODER.encode(lines)))
         self._backlog += lines
         try:
             self._write_lines()
         except StorageError as error:
             self._announce(error)
 
+    def _write_commit(self, commit: Commit) -> None:
+        self._writes += 1
+        self.sinks.commits.append(commit)
+
     def _write_lines(self) -> None:
         """Write all lines that wait, oldest first; those that cannot be written go on waiting."""
+        self._writes += 1
         self.sinks.order_log.append(self._backlog, self._now_ns)
         self._backlog.clear()
 
     def _announce(self, error: StorageError) -> None:
+        self.tape.output(WriteFailed(self._writes, error.reason))
         if _UNWRITABLE not in self.core.book.safe_mode:
-            logger.critical("order_log_unwritable", extra={"reason": str(error)})
+            self.log.critical("order_log_unwritable", extra={"reason": str(error)})
             self._publish(self.core.set_safe_mode(_UNWRITABLE, error.reason, self._now_ns))
 
     def _retry_backlog(self, now_ns: int) -> None:
@@ -312,11 +409,12 @@ class SimulatedAccount:
                 self._write_lines()
             commit = self._commit(with_books=False)
             commit.number += 1
-            self.sinks.commits.append(commit)
-        except StorageError:
+            self._write_commit(commit)
+        except StorageError as error:
+            self.tape.output(WriteFailed(self._writes, error.reason))
             return
         self._number = commit.number
-        logger.warning("order_log_writable_again")
+        self.log.warning("order_log_writable_again")
         self._publish(self.core.clear_safe_mode(_UNWRITABLE, now_ns))
 
     # -- news -----------------------------------------------------------------------------------------------
@@ -330,9 +428,13 @@ class SimulatedAccount:
         news = [o for o in outputs if isinstance(o, ExecutionEvent | ExecutionSnapshot)]
         rows = [o.row for o in outputs if isinstance(o, RecordRow)]
         if news:
-            self.sinks.events.append(_ENCODER.encode(news), len(news))
+            payload = _ENCODER.encode(news)
+            self.tape.output(NewsTold(payload))
+            self.sinks.events.append(payload, len(news))
         if rows:
-            self.sinks.records.append(_ENCODER.encode(rows), len(rows))
+            payload = _ENCODER.encode(rows)
+            self.tape.output(RowsTold(payload))
+            self.sinks.records.append(payload, len(rows))
             self.sinks.projection.put(rows, self.core.log_seq)
         for row in rows:
             self.meter.row(row)

@@ -67,7 +67,7 @@ class Streams:
 
 @dataclass(slots=True, kw_only=True)
 class SimulationService:
-    """Runs one `SimulatedAccount` until its host stops."""
+    """Runs one `SimulatedAccount` until its host stops. `clock` gives the instants of its inputs."""
 
     context: ServiceContext
     account: SimulatedAccount
@@ -76,6 +76,7 @@ class SimulationService:
     commits: CommitJournal
     process: ProcessRecord
     archive: Archive
+    clock: Callable[[], int]
     bad_inputs: Counter[str] = field(default_factory=Counter)
     _is_caught_up: bool = False
     _lag_ms: float = 0.0
@@ -101,7 +102,7 @@ class SimulationService:
         while not await self.context.sleep(TIMER_S):
             waited_s = time.monotonic() - started
             if self._is_caught_up or waited_s > _CATCH_UP_LIMIT_S:
-                self.account.on_timer(time.time_ns())
+                self.account.on_timer(self.clock())
 
     async def keep_checkpoints(self) -> None:
         """Every second: the checkpoint off the loop, the snapshots of phases 10 and 12, the heartbeat."""
@@ -118,7 +119,7 @@ class SimulationService:
 
     async def save(self) -> None:
         """Write checkpoint and process state, and have the snapshots written. Raises: StorageError."""
-        now_ns = time.time_ns()
+        now_ns = self.clock()
         core = self.account.core
         if (commit := self.account.checkpoint(now_ns)) is not None:
             await asyncio.to_thread(self.commits.write_checkpoint, commit)
@@ -153,19 +154,19 @@ class SimulationService:
     def _on_raw(self, entry: Entry) -> None:
         chunk = unpack_chunk(entry.payload)
         self._check_columns(int(chunk.symbol.max()) if len(chunk) else 0)
-        self.account.on_market(chunk, entry, time.time_ns())
+        self.account.on_market(chunk, entry, self.clock())
 
     def _on_frames(self, entry: Entry) -> None:
         frames = unpack_frames(entry.payload)
         if frames.size:
             self._check_columns(int(frames["symbol"].max()))
-            self.account.on_frames(frames, time.time_ns())
+            self.account.on_frames(frames, entry, self.clock())
 
     def _on_request(self, entry: Entry) -> None:
-        self.account.on_request(_REQUEST_CODEC.decode(entry.payload), entry, time.time_ns())
+        self.account.on_request(_REQUEST_CODEC.decode(entry.payload), entry, self.clock())
 
     def _on_operator(self, entry: Entry) -> None:
-        self.account.on_operator(_OPERATOR_CODEC.decode(entry.payload), entry, time.time_ns())
+        self.account.on_operator(_OPERATOR_CODEC.decode(entry.payload), entry, self.clock())
 
     def _on_symbols(self, entry: Entry) -> None:
         table = SYMBOLS_CODEC.decode(entry.payload)
@@ -187,7 +188,7 @@ class SimulationService:
             },
         )
         if gap.stream == self.streams.raw:
-            self.account.on_market_gap()
+            self.account.on_market_gap(self.clock())
 
     def _note_progress(self, item: Entry | Gap) -> None:
         if isinstance(item, Entry):

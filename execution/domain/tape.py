@@ -1,0 +1,217 @@
+"""What the execution's live loop consumed and gave, item by item, so that all of it can be fed again.
+
+Inputs carry the instant that was handed to core and venue with them. Market messages and frames are told
+as ranges of their streams with a CRC-32 of their bytes, everything else as it came in. Outputs are the
+bytes that left: log lines and commands of each step at its write-ahead point, SENT lines, news, rows.
+`pack_inputs` tells times and numbers as differences: a quiet second takes about a kilobyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import msgspec
+
+_MICROSECOND_NS = 1_000
+
+
+class _Item(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all items: immutable, tagged by a number."""
+
+
+class TimerTicked(_Item, frozen=True, tag=1):
+    now_ns: int
+
+
+class MarketRead(_Item, frozen=True, tag=2):
+    """Messages `number` .. `number + count - 1` of a market run, one entry of the bus."""
+
+    now_ns: int
+    run_id: str
+    number: int
+    count: int
+    bus_ms: int  # the entry's id on the bus is `bus_ms`-`bus_seq`
+    bus_seq: int
+    seal: int
+
+
+class FramesRead(_Item, frozen=True, tag=3):
+    """Frames `number` .. `number + count - 1` of a market run."""
+
+    now_ns: int
+    run_id: str
+    number: int
+    count: int
+    seal: int
+
+
+class MarketGapped(_Item, frozen=True, tag=4):
+    """The bus lost raw messages."""
+
+    now_ns: int
+
+
+class RequestRead(_Item, frozen=True, tag=5):
+    now_ns: int
+    entry_id: str
+    payload: bytes  # OrderRequest | RepriceHint
+
+
+class OperatorRead(_Item, frozen=True, tag=6):
+    now_ns: int
+    payload: bytes  # OperatorCommand
+
+
+class SettingsTaken(_Item, frozen=True, tag=7):
+    """Another config; `problem` says why the active version could not be used."""
+
+    now_ns: int
+    payload: bytes  # ExecutionSettings
+    problem: str
+
+
+class EntriesRefused(_Item, frozen=True, tag=8):
+    """The host found a reason for safe mode."""
+
+    now_ns: int
+    reason: str
+    text: str
+
+
+class LatencyJudged(_Item, frozen=True, tag=9):
+    now_ns: int
+    text: str
+
+
+class VenueSpoke(_Item, frozen=True, tag=10):
+    """One update of a venue that is not simulated here: there its words are inputs."""
+
+    now_ns: int
+    payload: bytes  # VenueUpdate
+
+
+class StepMade(_Item, frozen=True, tag=20):
+    """One step of the core at its write-ahead point, and the CRC-32 of the whole state it left."""
+
+    number: int
+    state_seal: int
+    payload: bytes  # [log lines, venue commands]
+
+
+class LinesSent(_Item, frozen=True, tag=21):
+    payload: bytes  # SENT lines
+
+
+class NewsTold(_Item, frozen=True, tag=22):
+    payload: bytes  # as appended to `execution.events`
+
+
+class RowsTold(_Item, frozen=True, tag=23):
+    payload: bytes  # as appended to `execution.records`
+
+
+class WriteFailed(_Item, frozen=True, tag=24):
+    """The `write`-th write to commits and order log within this input met a fault of the disk."""
+
+    write: int
+    reason: str
+
+
+TapeInput = (
+    TimerTicked
+    | MarketRead
+    | FramesRead
+    | MarketGapped
+    | RequestRead
+    | OperatorRead
+    | SettingsTaken
+    | EntriesRefused
+    | LatencyJudged
+    | VenueSpoke
+)
+TapeOutput = StepMade | LinesSent | NewsTold | RowsTold | WriteFailed
+
+
+class InputBatch(_Item, frozen=True):
+    """Inputs `first` .. of a run, from 1. Times are in `unit_ns`, relative to the item before."""
+
+    first: int
+    unit_ns: int
+    base_ns: int
+    items: list[TapeInput]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(InputBatch).decode
+_decode_outputs = msgspec.msgpack.Decoder(list[TapeOutput]).decode
+
+
+def pack_inputs(first: int, items: Sequence[TapeInput]) -> bytes:
+    """Inputs in order, the first being number `first` of the run."""
+    unit_ns = 1 if any(item.now_ns % _MICROSECOND_NS for item in items) else _MICROSECOND_NS
+    base_ns = items[0].now_ns // unit_ns if items else 0
+    batch = InputBatch(first, unit_ns, base_ns, list(_relative(items, base_ns, unit_ns)))
+    return _encode(batch)
+
+
+def unpack_inputs(data: bytes) -> tuple[int, list[TapeInput]]:
+    """Inverse of `pack_inputs`. Raises: msgspec.DecodeError."""
+    batch = _decode_batch(data)
+    return batch.first, list(_absolute(batch))
+
+
+def pack_outputs(outputs: Sequence[TapeOutput]) -> bytes:
+    """All that one input gave, in order."""
+    return _encode(list(outputs))
+
+
+def unpack_outputs(data: bytes) -> list[TapeOutput]:
+    """Inverse of `pack_outputs`. Raises: msgspec.DecodeError."""
+    return _decode_outputs(data)
+
+
+class _Streams:
+    """Where the market's two streams stand in a batch."""
+
+    def __init__(self) -> None:
+        self._next: dict[type, tuple[str, int]] = {MarketRead: ("", 0), FramesRead: ("", 0)}
+
+    def relative(self, item: TapeInput) -> TapeInput:
+        """The run only where it is another one, the number by what it differs from the next expected."""
+        if not isinstance(item, MarketRead | FramesRead):
+            return item
+        run_id, expected = self._next[type(item)]
+        self._next[type(item)] = (item.run_id, item.number + item.count)
+        told_run = "" if item.run_id == run_id else item.run_id
+        return msgspec.structs.replace(item, run_id=told_run, number=item.number - expected)
+
+    def absolute(self, item: TapeInput) -> TapeInput:
+        if not isinstance(item, MarketRead | FramesRead):
+            return item
+        run_id, expected = self._next[type(item)]
+        run_id, number = item.run_id or run_id, item.number + expected
+        self._next[type(item)] = (run_id, number + item.count)
+        return msgspec.structs.replace(item, run_id=run_id, number=number)
+
+
+def _relative(items: Sequence[TapeInput], base_ns: int, unit_ns: int) -> Iterator[TapeInput]:
+    streams, before = _Streams(), base_ns
+    for item in items:
+        now = item.now_ns // unit_ns
+        told = _with_lag(streams.relative(item), item.now_ns)
+        yield msgspec.structs.replace(told, now_ns=now - before)
+        before = now
+
+
+def _absolute(batch: InputBatch) -> Iterator[TapeInput]:
+    streams, now = _Streams(), batch.base_ns
+    for told in batch.items:
+        now += told.now_ns
+        item = msgspec.structs.replace(told, now_ns=now * batch.unit_ns)
+        yield _with_lag(streams.absolute(item), item.now_ns)
+
+
+def _with_lag(item: TapeInput, now_ns: int) -> TapeInput:
+    """The bus's time told as its distance from `now_ns`, and back again."""
+    if not isinstance(item, MarketRead):
+        return item
+    return msgspec.structs.replace(item, bus_ms=now_ns // 1_000_000 - item.bus_ms)

@@ -1,0 +1,55 @@
+"""A running account as bytes: what its journal begins with, and goes on from each minute."""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from execution.domain.outputs import LogLine, RecordRow
+from execution.domain.profile import ExecutionSettings
+from execution.ports import Commit
+from failover.adapters.streams import Position
+from market.domain.instruments import Instrument
+from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
+
+News = ExecutionEvent | ExecutionSnapshot | RecordRow
+
+
+class RunFacts(msgspec.Struct, kw_only=True, frozen=True):
+    """What an account was made of, and where it took up the work: the payload of its journal's `Begun`.
+
+    `positions` and `number` (of the last commit) are those that `recover` found; `state_seal` is of that
+    commit, 0 where it was a checkpoint or told in other units since.
+    """
+
+    run_id: str
+    mode: str
+    instruments: tuple[Instrument, ...]
+    symbols: tuple[str, ...]
+    bybit_env: str = ""
+    is_simulated: bool = True  # else the venue's words are inputs
+    positions: dict[str, Position] = {}
+    number: int = 0
+    state_seal: int = 0
+
+
+class AccountMemory(msgspec.Struct, kw_only=True):
+    """All that the next outputs of a running account depend on, beside `RunFacts`."""
+
+    settings: ExecutionSettings
+    core: bytes
+    venue: bytes
+    deliveries: bytes
+    clock: tuple[int, int, int]
+    number: int
+    now_ns: int
+    last_market_ns: int
+    observe_until: str
+    backlog: list[LogLine]
+    unpublished: list[News]
+
+
+def state_seal(commit: Commit) -> int:
+    """CRC-32 of the state that a step left: core, venue without its books, news on their way."""
+    return zlib.crc32(commit.deliveries, zlib.crc32(commit.venue, zlib.crc32(commit.core)))
