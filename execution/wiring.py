@@ -8,6 +8,7 @@ import uuid
 from functools import partial
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from execution.adapters.order_log import CommitStore, OrderLog, QualityLog, TradeLog
@@ -15,14 +16,18 @@ from execution.domain.core import ExecutionCore
 from execution.domain.profile import execution_settings_of
 from execution.domain.sim_book import compile_venue_kernel
 from execution.domain.simulated_exchange import SimulatedExchange
+from execution.ports import Recovered
+from execution.services.account_memory import RunFacts, RunStart, state_seal
 from execution.services.latency import LatencyWatch
 from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
 from execution.services.simulated_account import CONFIG_INVALID, SimulatedAccount, Sinks
-from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams
+from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams, input_clock
+from execution.services.tape import JournalTape
 from failover.adapters.archive import Archive
 from failover.adapters.heartbeats import read_heartbeats
+from failover.adapters.journal import JournalWriter
 from failover.adapters.process_state import ProcessStateStore
 from failover.adapters.streams import StreamReader, StreamWriter
 from failover.domain.config_versions import ActiveConfig
@@ -67,7 +72,7 @@ async def start_execution(
     table = await _wait_for_symbols(context, bus, streams.symbols)
     if not table:
         return
-    data = settings.DATA_DIR
+    data, clock = settings.DATA_DIR, input_clock()
     run_id = f"e{uuid.uuid4().hex[:10]}"
     logging_config = follower.config.document["logging"]
     archive = Archive(logging_config.folder(data), logging_config)
@@ -97,6 +102,7 @@ async def start_execution(
         venue=SimulatedExchange(instruments, trading.config, venue_id, trading.symbols),
         symbols=tuple(instrument.symbol for instrument in table),
         bybit_env=bybit_env,
+        settings=trading,
         sinks=Sinks(
             commits=commits,
             order_log=order_log,
@@ -109,9 +115,11 @@ async def start_execution(
     )
     process = ProcessRecord(ProcessStateStore(data / "system", run_mode="SIM"), account)
     process.begin()
-    outcome = account.recover(recovered, time.time_ns())
+    outcome = account.recover(recovered, clock())
     process.has_recovered = recovered.checkpoint is not None or recovered.newest is not None
     logger.info("execution_recovered", extra={"outcome": outcome})
+    journal = JournalWriter(data / "journal", "execution", run_id)
+    account.tape = tape = _begin_tape(journal, account, recovered, run_id, clock())
     service = SimulationService(
         context=context,
         account=account,
@@ -120,20 +128,22 @@ async def start_execution(
         commits=commits,
         process=process,
         archive=archive,
+        clock=clock,
+        journal=journal,
     )
     projection.start()
     for close in (
-        archive.close, commits.close, projection.close, records.close, events.close, process.end,
-        service.save,
+        lambda: journal.close(clock()), tape.end, archive.close, commits.close, projection.close,
+        records.close, events.close, process.end, service.save,
     ):  # fmt: skip
         context.on_drain(_quietly(close))
     context.spawn(_stop_with_host(context, service.reader), name="stop")
     if follower.config.is_invalid:
-        account.refuse_entries(CONFIG_INVALID, follower.config.problem, time.time_ns())
+        account.refuse_entries(CONFIG_INVALID, follower.config.problem, clock())
 
     def apply(config: ActiveConfig) -> None:
         archive.reconfigure(config.document["logging"])
-        account.on_config(config, time.time_ns())
+        account.on_config(config, clock())
 
     await follow_config(context, bus, settings, follower, apply)
     context.spawn(service.run(), name="consume")
@@ -143,9 +153,32 @@ async def start_execution(
         account.meter,
         lambda: read_heartbeats(bus, settings.BUS_PREFIX, ("market", "strategy")),
         lambda: account.core.config.latency,
-        account.say_latency,
+        lambda text, _: account.say_latency(text, clock()),
     )
     context.spawn(watch.run(context), name="latency")
+
+
+def _begin_tape(
+    journal: JournalWriter,
+    account: SimulatedAccount,
+    recovered: Recovered,
+    run_id: str,
+    now_ns: int,
+) -> JournalTape:
+    """The journal of a recovered account: what it is made of, and how far the one before had come."""
+    last = recovered.newest or recovered.checkpoint
+    facts = RunFacts(
+        run_id=run_id,
+        mode=account.core.mode,
+        instruments=tuple(account.core.instruments.values()),
+        symbols=account.symbols,
+        bybit_env=account.bybit_env,
+        positions=last.positions if last is not None else {},
+        number=last.number if last is not None else 0,
+        state_seal=state_seal(recovered.newest) if recovered.newest is not None else 0,
+    )
+    journal.begin(now_ns, msgspec.msgpack.encode(RunStart(facts=facts, memory=account.memory())))
+    return JournalTape(journal)
 
 
 def _quietly(close: Any) -> Any:

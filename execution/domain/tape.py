@@ -9,6 +9,7 @@ bytes that left: log lines and commands of each step at its write-ahead point, S
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
 import msgspec
 
 _MICROSECOND_NS = 1_000

@@ -17,7 +17,7 @@ News = ExecutionEvent | ExecutionSnapshot | RecordRow
 
 
 class RunFacts(msgspec.Struct, kw_only=True, frozen=True):
-    """What an account was made of, and where it took up the work: the payload of its journal's `Begun`.
+    """What an account was made of, and where it took up the work.
 
     `positions` and `number` (of the last commit) are those that `recover` found; `state_seal` is of that
     commit, 0 where it was a checkpoint or told in other units since.
@@ -48,6 +48,13 @@ class AccountMemory(msgspec.Struct, kw_only=True):
     observe_until: str
     backlog: list[LogLine]
     unpublished: list[News]
+
+
+class RunStart(msgspec.Struct, kw_only=True, frozen=True):
+    """The payload of a journal's `Begun`: `memory` is the account as it was recovered."""
+
+    facts: RunFacts
+    memory: bytes
 
 
 def state_seal(commit: Commit) -> int:

@@ -17,12 +17,14 @@ from execution.ports import CommitJournal
 from execution.services.process_record import ProcessRecord
 from execution.services.simulated_account import SimulatedAccount
 from failover.adapters.archive import Archive
+from failover.adapters.journal import JournalWriter
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader
 from failover.domain.errors import StorageError
 from failover.services.host import ServiceContext
 from market.domain.events import unpack_chunk
 from market.domain.frames import unpack_frames
 from market.domain.instruments import Instrument
+from market.services.core_clock import CoreClock
 from strategy.domain.messages import OrderRequest, RepriceHint
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,12 @@ _REQUEST_CODEC = MessageCodec(OrderRequest | RepriceHint)
 _OPERATOR_CODEC = MessageCodec(OperatorCommand)
 _CATCH_UP_LIMIT_S = 5.0
 _YIELD_EVERY = 50  # inputs handled before the loop gets a turn
+
+
+def input_clock() -> Callable[[], int]:
+    """Instants of inputs, ns: they never go back, and are whole microseconds (finer is but journal)."""
+    clock = CoreClock()
+    return lambda: clock() // 1_000 * 1_000
 
 
 class SymbolsChanged(Exception):
@@ -77,6 +85,7 @@ class SimulationService:
     process: ProcessRecord
     archive: Archive
     clock: Callable[[], int]
+    journal: JournalWriter
     bad_inputs: Counter[str] = field(default_factory=Counter)
     _is_caught_up: bool = False
     _lag_ms: float = 0.0
@@ -208,6 +217,7 @@ class SimulationService:
                 "badInputs": sum(self.bad_inputs.values()),
                 "archive": self.archive.details(),
                 "latency": self.account.meter.table.summary(time.time_ns()),
+                "journal": self.journal.details(),
             },
         )
 

@@ -229,7 +229,7 @@ def test_a_close_does_not_trade_on_the_last_picture_of_a_dead_feed(holding: Proc
     holding.wait(2000)
     assert holding.account.venue.account().positions["BTCUSDT"].lots == 100
 
-    holding.account.on_market_gap()  # the market's new run
+    holding.account.on_market_gap(holding.now_ns)  # the market's new run
     holding.book(9_990)
     holding.wait(300)
 
