@@ -23,6 +23,7 @@ from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.account_memory import RunFacts, RunStart, state_seal
 from execution.services.simulated_account import SimulatedAccount, Sinks
 from execution.services.tape import JournalTape
+from failover.adapters.archive import Archive
 from failover.adapters.streams import Entry
 from failover.domain.errors import DiskFull
 from failover.domain.journal import FORMAT, Begun, JournalRecord, Made, Numbered, Stood, Taken
@@ -105,12 +106,14 @@ class Bus:
     def _print(self, builder: ChunkBuilder, symbol: int) -> None:
         side = int(self.dice.integers(2))
         tick = self._mid[symbol] + (1 if side == 0 else -1) * int(self.dice.integers(1, 4))
-        self._add(
-            builder, EventKind.TRADE, symbol, [(side, tick, int(self.dice.integers(1, 300)))]
-        )
+        self._add(builder, EventKind.TRADE, symbol, [(side, tick, int(self.dice.integers(1, 300)))])
 
     def _add(
-        self, builder: ChunkBuilder, kind: EventKind, symbol: int, levels: list[tuple[int, int, int]]
+        self,
+        builder: ChunkBuilder,
+        kind: EventKind,
+        symbol: int,
+        levels: list[tuple[int, int, int]],
     ) -> None:
         self._seq += 1
         exchange_ns = self.now_ns + int(self.dice.integers(-3, 2)) * MS  # its clock is not ours
@@ -167,14 +170,6 @@ class Bus:
             ),
             trailing=Trailing(activate_bps=10.0, distance_bps=8.0), time_stop_s=20,
         )  # fmt: skip
-
-    # -- as a `MarketSource` ------------------------------------------------------------------------
-
-    def messages(self, run_id: str, first: int, count: int) -> EventChunk:
-        return concat_chunks(self.chunks).slice(first - 1, first - 1 + count)
-
-    def frames_of(self, first: int, count: int) -> Frames:
-        return np.concatenate(self.frame_rows)[first - 1 : first - 1 + count]
 
 
 class Recorded:
@@ -254,7 +249,8 @@ class Life:
 
     def __init__(self, folder: Path, bus: Bus, journal: Any, run_id: str = "e1") -> None:
         self.bus, self.journal = bus, journal
-        self.orders, self.commits = FragileLog(folder / "orders"), CommitStore(folder / "system")
+        self.archive, self.commits = Archive(folder), CommitStore(folder / "system")
+        self.orders = FragileLog(self.archive)
         recovered, sink = self.commits.recover(), Sink()
         table = recovered.instruments([an_instrument(symbol) for symbol in SYMBOLS])
         config = SETTINGS.config
@@ -314,7 +310,9 @@ class Life:
     def something_else(self) -> None:
         roll, now_ns = int(self.bus.dice.integers(6)), self.bus.now_ns
         if roll == 0:
-            self.account.say_latency("frames are late" if self.bus.dice.random() < 0.5 else "", now_ns)
+            self.account.say_latency(
+                "frames are late" if self.bus.dice.random() < 0.5 else "", now_ns
+            )
         elif roll == 1:
             timeout_ms = int(self.bus.dice.integers(1_000, 4_000))
             config = msgspec.structs.replace(SETTINGS.config, order_timeout_ms=timeout_ms)
@@ -347,7 +345,7 @@ class Life:
 
     def end(self) -> None:
         """The process is gone; only what is on disk stays."""
-        self.orders.close()
+        self.archive.close()
         self.commits.close()
 
 
