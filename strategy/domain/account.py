@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig, StrategyConfig
 from strategy.domain.messages import (
@@ -20,6 +22,15 @@ _HOLDING = (SymbolState.ENTRY_PENDING, SymbolState.IN_POSITION, SymbolState.EXIT
 _NS_PER_S = 1_000_000_000
 
 
+class AccountState(msgspec.Struct, frozen=True):
+    """What the tracker remembers."""
+
+    paused_until_ns: int
+    losses_in_row: int
+    snapshot: ExecutionSnapshot | None
+    safe_mode_reasons: tuple[str, ...]
+
+
 class AccountTracker:
     """Folds snapshots; a loss streak starts its pause when it is first seen to have grown."""
 
@@ -34,6 +45,15 @@ class AccountTracker:
     def configure(self, strategy: StrategyConfig, risk: RiskConfig) -> None:
         """Judge by another version from now on; a pause that runs goes on."""
         self._strategy, self._risk = strategy, risk
+
+    def state(self) -> AccountState:
+        return AccountState(
+            self._paused_until_ns, self._losses_in_row, self.snapshot, self.safe_mode_reasons
+        )
+
+    def restore(self, state: AccountState) -> None:
+        self._paused_until_ns, self._losses_in_row = state.paused_until_ns, state.losses_in_row
+        self.snapshot, self.safe_mode_reasons = state.snapshot, state.safe_mode_reasons
 
     def take(self, snapshot: ExecutionSnapshot) -> None:
         grew = snapshot.losses_in_row > self._losses_in_row

@@ -19,6 +19,7 @@ from strategy.domain import numeric_layout as at
 from strategy.domain.account import AccountTracker
 from strategy.domain.config import DecisionConfig
 from strategy.domain.evaluations import Evaluations, FrameView
+from strategy.domain.full_state import CoreState, pack_state, unpack_state
 from strategy.domain.messages import (
     EventType,
     ExecutionSnapshot,
@@ -229,6 +230,48 @@ class StrategyCore:
         self._follow_market(made_ns)
         self._wait()
         return True
+
+    def full_state(self) -> bytes:
+        """Everything, between two inputs of one run: `restore_full` of it goes on bit for bit."""
+        return pack_state(
+            CoreState(
+                table=tuple(track.symbol for track in self._waiting.table),
+                tracks=list(self._by_symbol.values()),
+                numeric=self._numeric.state(),
+                account=self._account.state(),
+                news=self._news.state(),
+                transitions=self._transitions.state(),
+                market=self._bench.market,
+                by_market=self._by_market,
+                quality=self._bench.quality,
+                now_ns=self._now_ns,
+                told_second=self._told_second,
+                risk_due_ns=self._risk_due_ns,
+                stopped=self._stopped,
+                dropped_frames=self.dropped_frames,
+                scorer_failures=dict(self.scorer_failures),
+                untold=self._transitions.untold,
+            )
+        )
+
+    def restore_full(self, data: bytes) -> None:
+        """Take over `full_state` of a core of the same config. Raises: ValueError; it is then of no use."""
+        held = unpack_state(data)
+        self._numeric.remap(held.table)
+        if self._numeric.restore(held.numeric) is None:
+            raise ValueError("state of the strategy core is of another build")
+        self._by_symbol.clear()
+        self._by_symbol.update({track.symbol: track for track in held.tracks})
+        self._account.restore(held.account)
+        self._news.restore(held.news)
+        self._transitions.restore(held.transitions, held.untold)
+        self._bench.market, self._bench.quality = held.market, held.quality
+        self._by_market, self._now_ns = held.by_market, held.now_ns
+        self._told_second, self._risk_due_ns = held.told_second, held.risk_due_ns
+        self._stopped, self.dropped_frames = held.stopped, held.dropped_frames
+        self.scorer_failures = Counter(held.scorer_failures)
+        self._waiting = self._place(held.table)
+        self._wait()
 
     # -- what can be looked at --------------------------------------------------------------------
 

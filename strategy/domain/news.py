@@ -7,6 +7,8 @@ it had expired by then: a late OPEN is answered with a rejection, never with an 
 
 from __future__ import annotations
 
+import msgspec
+
 from strategy.domain.account import AccountTracker
 from strategy.domain.config import StrategyConfig
 from strategy.domain.messages import (
@@ -64,6 +66,16 @@ _POSITION_ENDS = (
 )
 
 
+class NewsState(msgspec.Struct, frozen=True):
+    """What is remembered of execution."""
+
+    earlier: StreamId | None
+    execution_run: str
+    started_ts_ns: int | None
+    adopted: bool
+    stale_events: int
+
+
 class ExecutionNews:
     """Turns execution's messages into triggers. `adopted` says that entries have ground to stand on."""
 
@@ -86,6 +98,16 @@ class ExecutionNews:
     def configure(self, config: StrategyConfig) -> None:
         """Go on by another version."""
         self._config = config
+
+    def state(self) -> NewsState:
+        return NewsState(
+            self._earlier, self._execution_run, self.started_ts_ns, self.adopted, self.stale_events
+        )
+
+    def restore(self, state: NewsState) -> None:
+        self._earlier, self._execution_run = state.earlier, state.execution_run
+        self.started_ts_ns, self.adopted = state.started_ts_ns, state.adopted
+        self.stale_events = state.stale_events
 
     # -- events ---------------------------------------------------------------------------------
 

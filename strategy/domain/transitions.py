@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from strategy.domain.config import DecisionConfig
 from strategy.domain.messages import (
     EventType,
@@ -22,6 +24,14 @@ _NS_PER_MS = 1_000_000
 Figures = dict[str, float | int | str | bool | None]
 
 
+class TransitionsState(msgspec.Struct, frozen=True):
+    """What is remembered between two inputs; `ignored` are (state, trigger, times) in order of seeing."""
+
+    ignored: list[tuple[SymbolState, Trigger, int]]
+    next_deadline_ns: int | None
+    global_regime: str
+
+
 class Transitions:
     """Fires triggers on tracks and collects what leaves the core, in order."""
 
@@ -36,6 +46,20 @@ class Transitions:
     def configure(self, config: DecisionConfig) -> None:
         """Go on by another version; deadlines already set stay."""
         self._config = config
+
+    def state(self) -> TransitionsState:
+        ignored = [(*which, count) for which, count in self.ignored.items()]
+        return TransitionsState(ignored, self.next_deadline_ns, self.global_regime)
+
+    def restore(self, state: TransitionsState, untold: list[StrategyOutput]) -> None:
+        self.ignored = Counter({(was, trigger): count for was, trigger, count in state.ignored})
+        self.next_deadline_ns, self.global_regime = state.next_deadline_ns, state.global_regime
+        self._out = list(untold)
+
+    @property
+    def untold(self) -> list[StrategyOutput]:
+        """Outputs that leave with those of the next input."""
+        return list(self._out)
 
     def emit(self, output: StrategyOutput) -> None:
         self._out.append(output)

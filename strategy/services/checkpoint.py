@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -24,6 +25,12 @@ logger = logging.getLogger(__name__)
 
 _SEAL_BYTES = 16
 _MAX_AHEAD_S = 5.0  # a clock set back further makes a checkpoint one of the future
+
+
+class Restorable(Protocol):
+    """The core, or whatever stands before it."""
+
+    def restore(self, data: bytes) -> bool: ...
 
 
 class _Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +60,7 @@ class StateCheckpoint:
         except StorageError as error:
             logger.warning("state_not_saved", extra={"reason": str(error)})
 
-    def load(self, core: StrategyCore, max_age_s: float) -> None:
+    def load(self, core: Restorable, max_age_s: float) -> None:
         """Take over the last state; say so, or why not. A bad one is set aside."""
         try:
             content = self._path.read_bytes()
@@ -71,7 +78,7 @@ class StateCheckpoint:
         else:
             self._take(core, saved.state, max_age_s)
 
-    def _take(self, core: StrategyCore, state: bytes, max_age_s: float) -> None:
+    def _take(self, core: Restorable, state: bytes, max_age_s: float) -> None:
         made_ns = checkpoint_ts_ns(state)
         if made_ns is None:
             self._set_aside("is of another build")
@@ -123,7 +130,7 @@ def _seal(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_SEAL_BYTES).digest()
 
 
-def _is_taken(core: StrategyCore, state: bytes) -> bool:
+def _is_taken(core: Restorable, state: bytes) -> bool:
     try:
         return core.restore(state)
     except (IndexError, ValueError, OverflowError):  # it never stops a start

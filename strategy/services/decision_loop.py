@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from failover.adapters.archive import Archive
-from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader, StreamWriter
+from failover.adapters.journal import JournalWriter
+from failover.adapters.streams import Entry, Gap, StreamReader, StreamWriter
 from failover.domain.latency import LatencyTable
 from failover.services.host import ServiceContext
 from failover.services.logs import OncePerKind
 from market.domain.frames import Frames, unpack_frames
-from market.domain.instruments import Instrument
 from strategy.domain.config import DecisionConfig
 from strategy.domain.core import StrategyCore
+from strategy.domain.decision_desk import DeskOptions
+from strategy.domain.journal_words import CORE, decode_news
 from strategy.domain.messages import (
     ExecutionSnapshot,
     OrderRequest,
@@ -41,11 +42,10 @@ from strategy.domain.messages import (
 from strategy.domain.records import risk_snapshot_record, state_event_record
 from strategy.domain.scorer import ScorerWatch
 from strategy.services.checkpoint import StateCheckpoint
+from strategy.services.journalled_desk import JournalledDesk
 
 logger = logging.getLogger(__name__)
 
-_SYMBOLS_CODEC = MessageCodec(list[Instrument])
-_NEWS_CODEC = MessageCodec(list[StrategyInput])
 _ENCODER = msgspec.msgpack.Encoder()
 _REQUESTS_MAXLEN, _EVENTS_MAXLEN = 10_000, 50_000
 _CHECKPOINT_EVERY_S = 10.0
@@ -107,17 +107,18 @@ class DecisionLoop:
         self._bad_entries = OncePerKind(logger, "bad_bus_entry")
         self._bad_scorers = OncePerKind(logger, "scorer_failed")
         self._reader: StreamReader | None = None
-        self._core: StrategyCore | None = None
-        self._instruments: tuple[Instrument, ...] = ()  # of our symbols
-        self._table: tuple[Instrument, ...] = ()  # of the market's run
-        self._places = np.zeros(0, np.int64)  # the market's symbol index -> ours, -1 when not ours
+        self._inputs = JournalWriter(data_dir / "journal", CORE, run_id)
+        self._desk: JournalledDesk | None = None  # once the bus has said where requests stand
         self._positions: ExecutionSnapshot | None = None
-        self._earlier_requests_id = ""
         self._event_number = 0
         self._last_frame_s = 0.0
         self._last_checkpoint_s = 0.0
         self.counts: Counter[str] = Counter()
         self._latency = LatencyTable((FRAME_TO_DECISION,))
+
+    @property
+    def _core(self) -> StrategyCore | None:
+        return None if self._desk is None else self._desk.core
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -149,20 +150,22 @@ class DecisionLoop:
             self._reader.close()
 
     async def close(self) -> None:
-        """Save the numeric state, let the bus have what is left, and close the archive."""
+        """Save the numeric state, let the bus have what is left, close journal and archive."""
         if self._core is not None:
             self._checkpoint.save(self._core)
         await self._requests.close()
         await self._events.close()
+        await asyncio.to_thread(self._inputs.close, self._desk.at_ns if self._desk else 0)
         await asyncio.to_thread(self._archive.close)
 
     async def _open_reader(self) -> StreamReader:
         """Frames from now on; news from now on (a snapshot comes each second); the table in force."""
         streams = self._streams
-        self._earlier_requests_id, _ = await self._latest(streams.requests)
+        earlier_requests_id, _ = await self._latest(streams.requests)
         table_id, table = await self._latest(streams.symbols)
+        desk = self._desk = self._desk or self._new_desk(earlier_requests_id)
         if table_id:
-            self._follow_symbols(table)
+            self._follow_symbols(desk, table)
         reader = StreamReader(
             self._client,
             {
@@ -173,6 +176,15 @@ class DecisionLoop:
         )
         await reader.open()
         return reader
+
+    def _new_desk(self, earlier_requests_id: str) -> JournalledDesk:
+        options = DeskOptions(
+            run_id=self._run_id,
+            config=self._config,
+            only=tuple(sorted(self._only)),
+            earlier_requests_id=earlier_requests_id,
+        )
+        return JournalledDesk(self._inputs, options, time.time_ns(), self._watch_scorers)
 
     async def _latest(self, stream: str) -> tuple[str, bytes]:
         """Id and payload of the stream's last entry; empty when there is none."""
@@ -197,11 +209,11 @@ class DecisionLoop:
             context.report(message=message, details=self._details())
 
     def _details(self) -> dict[str, Any]:
-        core = self._core
+        desk, core = self._desk, self._core
         details: dict[str, Any] = dict(self.counts)
-        if core is not None:
+        if desk is not None and core is not None:
             details |= {
-                "symbols": len(self._instruments),
+                "symbols": len(desk.desk.instruments),
                 "adopted": core.adopted,
                 "droppedFrames": core.dropped_frames,
                 "staleEvents": core.stale_events,
@@ -212,6 +224,7 @@ class DecisionLoop:
         details |= {
             "configVersion": self._config.version,
             "archive": self._archive.details(),
+            "inputJournal": self._inputs.details(),
             "badEntries": sum(self._bad_entries.counts.values()),
             "latency": self._latency.summary(time.time_ns()),
         }
@@ -219,7 +232,7 @@ class DecisionLoop:
 
     async def on_config(self, config: DecisionConfig) -> None:
         """Take another config, between two inputs: each decision goes by one of them alone."""
-        outputs = self._core.on_config(config) if self._core is not None else []
+        outputs = self._desk.take_config(config) if self._desk is not None else []
         self._config = config
         await self._send(outputs)
 
@@ -231,103 +244,80 @@ class DecisionLoop:
     # -- what comes in ------------------------------------------------------------------------------
 
     async def _take_batch(self, batch: Sequence[Entry | Gap], context: ServiceContext) -> None:
+        desk = self._desk
+        assert desk is not None, "the reader is opened after the desk is made"
         for item in batch:
-            outputs = self._on_gap(item) if isinstance(item, Gap) else self._on_entry(item, context)
-            if outputs:
+            desk.keep_state()
+            if isinstance(item, Gap):
+                self._on_gap(desk, item)
+            elif outputs := self._on_entry(desk, item, context):
                 await self._send(outputs)
         if time.monotonic() - self._last_checkpoint_s > _CHECKPOINT_EVERY_S:
             self._last_checkpoint_s = time.monotonic()
             if self._core is not None:
                 self._archive.run_later("checkpoint", self._checkpoint.save_job(self._core))
 
-    def _on_gap(self, gap: Gap) -> list[StrategyOutput]:
+    def _on_gap(self, desk: JournalledDesk, gap: Gap) -> None:
         """Missed frames: go on, they are states. Missed news: no entry before the next snapshot."""
         self.counts["gaps"] += 1
         logger.warning(
             "bus_gap",
             extra={"stream": gap.stream, "gap": gap.kind, "want": gap.expected, "got": gap.found},
         )
-        if gap.stream == self._streams.news and self._core is not None:
-            self._core.on_execution_gap()
-        return []
+        if gap.stream == self._streams.news and desk.core is not None:
+            desk.take_news_gap()
 
-    def _on_entry(self, entry: Entry, context: ServiceContext) -> list[StrategyOutput]:
+    def _on_entry(
+        self, desk: JournalledDesk, entry: Entry, context: ServiceContext
+    ) -> list[StrategyOutput]:
         try:
             if entry.stream == self._streams.frames:
                 # A copy that may be written to: the compiled path knows no other kind of array, and
                 # would be compiled a second time, here, for one that may not (bytes).
                 frames = unpack_frames(entry.payload).copy()
-                outputs = self._on_frames(frames, context)
+                outputs = self._on_frames(desk, entry, frames, context)
                 now_ns = time.time_ns()
                 self._latency.add(FRAME_TO_DECISION, now_ns - entry.ts_ms * 1_000_000, now_ns)
                 return outputs
             if entry.stream == self._streams.news:
-                return self._on_news(_NEWS_CODEC.decode(entry.payload))
+                return self._on_news(desk, entry.payload)
         except (msgspec.DecodeError, ValueError) as error:
             self._bad_entries.note(entry.stream, reason=str(error))
             return []
-        self._follow_symbols(entry.payload)
+        self._follow_symbols(desk, entry.payload)
         return []
 
-    def _on_frames(self, frames: Frames, context: ServiceContext) -> list[StrategyOutput]:
+    def _on_frames(
+        self, desk: JournalledDesk, entry: Entry, frames: Frames, context: ServiceContext
+    ) -> list[StrategyOutput]:
         self._last_frame_s = time.monotonic()
-        if self._core is None or not len(frames):
+        if desk.core is None or not len(frames):
             return []
         self.counts["frames"] += len(frames)
-        outputs = self._core.on_frames(self._ours(frames))
+        outputs = desk.take_frames(entry, frames)
         context.report(lag_ms=max(0.0, (time.time_ns() - int(frames["ts_ns"][-1])) / 1e6))
         return outputs
 
-    def _ours(self, frames: Frames) -> Frames:
-        """Rows of our symbols, in our numbering."""
-        known = frames["symbol"] < len(self._places)
-        if self._only or not known.all():
-            places = np.full(len(frames), -1, np.int64)
-            places[known] = self._places[frames["symbol"][known]]
-            frames = frames[places >= 0].copy()
-            frames["symbol"] = places[places >= 0]
-        return frames
-
-    def _on_news(self, messages: list[StrategyInput]) -> list[StrategyOutput]:
-        outputs: list[StrategyOutput] = []
-        if self._core is None:
-            return outputs
-        now_ns = time.time_ns()
+    def _on_news(self, desk: JournalledDesk, payload: bytes) -> list[StrategyOutput]:
+        messages: list[StrategyInput] = decode_news(payload)
+        if desk.core is None:
+            return []
         for message in messages:
             if isinstance(message, ExecutionSnapshot):
                 self._positions = message
-            outputs += self._core.on_execution(message, now_ns)
-        return outputs
+        return desk.take_news(payload, messages, time.time_ns())
 
-    def _follow_symbols(self, payload: bytes) -> None:
+    def _follow_symbols(self, desk: JournalledDesk, payload: bytes) -> None:
         """Take the market's table: the first makes the core, later ones are followed."""
         try:
-            table: tuple[Instrument, ...] = tuple(_SYMBOLS_CODEC.decode(payload))
+            is_first = desk.take_table(payload)
         except msgspec.DecodeError as error:
             self._bad_entries.note(self._streams.symbols, reason=str(error))
             return
-        if table == self._table:
-            return
-        missing = self._only - {instrument.symbol for instrument in table}
-        if missing:
+        if missing := self._only - {instrument.symbol for instrument in desk.desk.table}:
             logger.warning("symbols_not_in_market", extra={"symbols": sorted(missing)})
-        self._table = table
-        chosen = [item for item in table if not self._only or item.symbol in self._only]
-        self._instruments = tuple(chosen)
-        self._places = np.array(
-            [chosen.index(item) if item in chosen else -1 for item in table], np.int64
-        )
-        if self._core is not None:
-            self._core.on_instruments(self._instruments)
-            return
-        self._core = StrategyCore(
-            self._instruments,
-            self._config,
-            self._run_id,
-            self._earlier_requests_id,
-            watch=self._watch_scorers,
-        )
-        self._checkpoint.load(self._core, self._config.strategy.checkpoint_max_age_s)
+        if is_first:
+            self._checkpoint.load(desk, self._config.strategy.checkpoint_max_age_s)
 
     # -- what goes out ------------------------------------------------------------------------------
 
@@ -349,10 +339,10 @@ class DecisionLoop:
     async def _note_written(self, wishes: Sequence[OrderRequest | RepriceHint]) -> None:
         """Tell the core where its requests stand on the bus (a later place is only more careful)."""
         opened = [wish for wish in wishes if isinstance(wish, OrderRequest) and wish.plan]
-        if self._core is None or not opened or not await self._requests.flush(0.5):
+        if self._desk is None or not opened or not await self._requests.flush(0.5):
             return
         for request in opened:
-            self._core.note_request_written(request.request_id, self._requests.last_entry_id)
+            self._desk.take_written(request.request_id, self._requests.last_entry_id)
 
     def _journal_event(self, event: StateEvent) -> None:
         self._event_number += 1
@@ -364,5 +354,6 @@ class DecisionLoop:
 
     def _write_risk(self, snapshot: RiskSnapshot) -> None:
         positions = self._positions.positions if self._positions is not None else ()
-        instruments = {item.symbol: item for item in self._table}
+        table = self._desk.desk.table if self._desk is not None else ()
+        instruments = {item.symbol: item for item in table}
         self._archive.write_risk_snapshot(risk_snapshot_record(snapshot, positions, instruments))
