@@ -18,6 +18,7 @@ from monitoring.domain.retention_places import (
     DAY_FOLDERS,
     FOLDER_OF,
     FOLDER_UNITS,
+    IMPORT_PREFIX,
     REMOVED_PREFIX,
     Place,
     Role,
@@ -26,73 +27,17 @@ from monitoring.domain.retention_places import (
     place_of,
     unit_of,
 )
+from monitoring.domain.retention_plan import (
+    Found,
+    Kept,
+    Listing,
+    Needs,
+    RetentionPlan,
+    Step,
+)
 
 _HOUR_NS = 3_600_000_000_000
 _DAY_NS = 24 * _HOUR_NS
-
-
-class Found(Struct, frozen=True, kw_only=True):
-    """One entry that is no folder. `path`: relative to the data folder, with `/`. `modified_ns`: epoch ns."""
-
-    path: str
-    size_bytes: int
-    modified_ns: int
-    is_link: bool = False  # or anything else that is no plain file
-    has_writer: bool = False
-
-
-class SessionFacts(Struct, frozen=True, kw_only=True):
-    """What a session's manifest says. `files`: recordings it was built from, relative to the data folder."""
-
-    from_ns: int
-    to_ns: int
-    created_ns: int
-    files: tuple[str, ...] = ()
-
-
-class Listing(Struct, frozen=True, kw_only=True):
-    """The data folder as it is. `sessions`: by folder name; None: a manifest that cannot be read."""
-
-    files: tuple[Found, ...]
-    folders: tuple[str, ...] = ()
-    sessions: Mapping[str, SessionFacts | None] = {}
-
-
-class Needs(Struct, frozen=True, kw_only=True):
-    """Who needs what, each with a text for the report.
-
-    `paths`: files, and folders with all in them. `order_log_since_ns`: the oldest open order or position.
-    `unknown`: rules whose needs could not be asked, with the reason: nothing of them is deleted.
-    """
-
-    paths: Mapping[str, str] = {}
-    order_log_since_ns: int | None = None
-    unknown: Mapping[Rule, str] = {}
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """One thing to delete: a file, or with `folder` a folder and the files in it."""
-
-    rule: Rule
-    reason: str
-    files: tuple[Found, ...]
-    folder: str = ""
-
-
-class Kept(Struct, frozen=True, kw_only=True):
-    """A file that stays. `is_foreign`: not one of ours, or not understood."""
-
-    path: str
-    reason: str
-    is_foreign: bool = False
-
-
-class RetentionPlan(Struct, frozen=True, kw_only=True):
-    """Steps in the order in which they are safe; folders to remove after them where they are empty."""
-
-    steps: tuple[Step, ...]
-    kept: tuple[Kept, ...]
-    empty_folders: tuple[str, ...]
 
 
 class _Unit(Struct):
@@ -102,6 +47,14 @@ class _Unit(Struct):
     name: str
     files: list[tuple[Found, Place]]
     foreign: list[Found]
+
+    @property
+    def is_folder(self) -> bool:
+        return self.rule in FOLDER_UNITS or self.base_name.startswith(IMPORT_PREFIX)
+
+    @property
+    def base_name(self) -> str:
+        return self.name.rpartition("/")[2]
 
     @property
     def newest_ns(self) -> int:
@@ -130,6 +83,7 @@ class _Decision:
         self._journal_spans: list[tuple[int, int, str]] = []
         self._kept_journal_days: set[str] = set()
         self._newest_order_log = ""
+        self._imported_until_ns = self._imported_days()
 
     def plan(self) -> RetentionPlan:
         units = self._units()
@@ -159,7 +113,7 @@ class _Decision:
         units: dict[str, _Unit] = {}
         homeless: list[Found] = []
         for found in sorted(self._listing.files, key=lambda found: found.path):
-            place = None if found.is_link else place_of(found.path)
+            place = None if found.is_link else place_of(found.path, self._listing.archive)
             if place is None:
                 homeless.append(found)
                 continue
@@ -171,7 +125,7 @@ class _Decision:
             owner = units.get("/".join(found.path.split("/")[:3]))
             if owner is None:
                 owner = units.get("/".join(found.path.split("/")[:2]))
-            if owner is not None and owner.rule in FOLDER_UNITS:
+            if owner is not None and owner.is_folder:
                 owner.foreign.append(found)
             why = "a link or no plain file" if found.is_link else "not one of ours"
             self._keep([found], f"{why}: never touched", is_foreign=True)
@@ -181,8 +135,8 @@ class _Decision:
         return by_rule
 
     def _judge(self, unit: _Unit) -> None:
-        is_leftover = unit.name.rpartition("/")[2].startswith(REMOVED_PREFIX)
-        if is_leftover and unit.rule in FOLDER_UNITS and not unit.foreign:
+        is_leftover = unit.is_folder and unit.base_name.startswith(REMOVED_PREFIX)
+        if is_leftover and not unit.foreign:
             self._delete(unit, "what an interrupted removal left")
             return
         reason = self._needed(unit) or self._too_young(unit)
@@ -200,6 +154,17 @@ class _Decision:
             self._keep([found for found, _ in unit.files], f"{stays} is read with it")
         else:
             self._judge(unit)
+
+    def _imported_days(self) -> Mapping[str, int]:
+        """Until when the recordings of a day stay because somebody imported some of them."""
+        age_ns, until_ns = self._config.imported_market_data_days * _DAY_NS, dict[str, int]()
+        for found in self._listing.files:
+            top, _, rest = found.path.partition("/")
+            day, _, name = rest.partition("/")
+            is_import = name.startswith("import-") or day.startswith(IMPORT_PREFIX)
+            if is_import and top == FOLDER_OF[Rule.RAW_MARKET]:
+                until_ns[day] = max(until_ns.get(day, 0), found.modified_ns + age_ns)
+        return until_ns
 
     # --- what keeps a unit
 
@@ -225,7 +190,7 @@ class _Decision:
                 if (who := self._needed_folders.get(folder)) is not None:
                     return who
         # a claim on one file of a unit that is a folder keeps the folder
-        if unit.rule in FOLDER_UNITS or unit.rule is Rule.JOURNAL:
+        if unit.is_folder or unit.rule is Rule.JOURNAL:
             inside = f"{unit.name}/"
             return next((w for p, w in self._needs.paths.items() if p.startswith(inside)), None)
         return None
@@ -251,10 +216,14 @@ class _Decision:
         if unit.rule is Rule.RAW_MARKET and unit.name.split("/")[1] in self._kept_journal_days:
             return "needed by the journal of its day"
         until_ns = unit.newest_ns + self._age_ns(unit.rule)
+        if unit.rule is Rule.RAW_MARKET and unit.name.split("/")[1] in self._imported_until_ns:
+            imported_ns = self._imported_until_ns[unit.name.split("/")[1]]
+            if imported_ns > max(until_ns, self._now_ns):
+                return f"imported: until {iso_ms(imported_ns)} (importedMarketDataDays)"
         return "" if until_ns <= self._now_ns else f"until {iso_ms(until_ns)} ({unit.rule})"
 
     def _session_too_young(self, unit: _Unit) -> str:
-        session_id = unit.name.rpartition("/")[2]
+        session_id = unit.base_name
         facts = self._listing.sessions.get(session_id)
         if facts is not None:
             until_ns = max(
@@ -276,20 +245,20 @@ class _Decision:
 
     def _remember_needs_of(self, unit: _Unit, reason: str) -> None:
         if unit.rule is Rule.REPLAY_SESSIONS:
-            session_id = unit.name.rpartition("/")[2]
+            session_id = unit.base_name
             facts = self._listing.sessions.get(session_id)
             if facts is not None:
                 who = f"session {session_id}"
                 self._journal_spans.append((facts.from_ns, facts.to_ns, who))
                 self._needed_units |= {unit_of(path): who for path in facts.files}
         elif unit.rule is Rule.JOURNAL and not reason.startswith("needed by session"):
-            self._kept_journal_days.add(unit.name.rpartition("/")[2])
+            self._kept_journal_days.add(unit.base_name)
 
     # --- results
 
     def _delete(self, unit: _Unit, reason: str) -> None:
         files = [f for f, _ in sorted(unit.files, key=lambda each: (each[1].role, each[0].path))]
-        if unit.rule in FOLDER_UNITS:
+        if unit.is_folder:
             self._steps.append(
                 Step(rule=unit.rule, reason=reason, files=tuple(files), folder=unit.name)
             )

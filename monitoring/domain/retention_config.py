@@ -47,6 +47,14 @@ class RetentionConfig(
     raw_market_data_hours: Annotated[
         int, Meta(description="Raw market recordings, hours.", ge=1, le=24 * _MOST_DAYS)
     ] = 48
+    imported_market_data_days: Annotated[
+        int,
+        Meta(
+            description="Days since an import during which the recordings of its days stay.",
+            ge=1,
+            le=_MOST_DAYS,
+        ),
+    ] = 30
     journal_hours: Annotated[
         int,
         Meta(

@@ -53,8 +53,10 @@ FOLDER_OF = {
     Rule.JOURNAL: "journal",
     Rule.RAW_MARKET: "market",
 }
+ARCHIVE_RULES = (Rule.TRADES_LOG, Rule.ORDERS_LOG, Rule.EVENTS, Rule.QUALITY_LOG)
 FOLDER_UNITS = (Rule.REPLAY_SESSIONS, Rule.REPLAY_RUNS, Rule.BACKTESTS)
 DAY_FOLDERS = (Rule.JOURNAL, Rule.RAW_MARKET)
+IMPORT_PREFIX = ".import-"  # of the name of the folder in which an import grows
 REMOVED_PREFIX = ".deleted-"  # of the name of a folder that is on its way out
 
 
@@ -64,7 +66,7 @@ class Role(IntEnum):
     DATA = 0
     INDEX = 1
     LEFTOVER = 2
-    RULES = 3  # trading rules of a recorder run: every recording of the day needs them
+    RULES = 3  # of a recorder run: the units of its numbers, and for an import where it came from
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -95,9 +97,16 @@ def unit_of(path: str) -> str:
     return f"{folder}/{stem}" if folder else stem
 
 
-def place_of(path: str) -> Place | None:
+def folder_of(rule: Rule, archive: str = "") -> str:
+    """Where its files are. `archive`: folder of the archive in the data folder, empty for the latter."""
+    folder = FOLDER_OF[rule]
+    return f"{archive}/{folder}" if archive and rule in ARCHIVE_RULES else folder
+
+
+def place_of(path: str, archive: str = "") -> Place | None:
     """The place of a file by its path relative to the data folder, None for what is not ours."""
-    for rule, folder in FOLDER_OF.items():
+    for rule in Rule:
+        folder = folder_of(rule, archive)
         if path.startswith(f"{folder}/"):
             return _PLACES[rule](rule, folder, path[len(folder) + 1 :])
     return None
@@ -113,12 +122,14 @@ def _event_file(rule: Rule, folder: str, rest: str) -> Place | None:
 
 def _market_file(rule: Rule, folder: str, rest: str) -> Place | None:
     day, slash, name = rest.partition("/")
+    if re.fullmatch(rf"{re.escape(IMPORT_PREFIX)}{_NAME}", day):
+        return Place(rule=rule, unit=f"{folder}/{day}")
     if not slash or "/" in name or (start_ns := day_start_ns(day)) is None:
         return None
     inside, name = f"{folder}/{day}", _final_name(name)
     span = {"start_ns": start_ns, "end_ns": start_ns + _DAY_NS}
-    if re.fullmatch(rf"instruments-{_NAME}\.json", name):
-        return Place(rule=rule, unit=f"{inside}/instruments", role=Role.RULES, **span)
+    if found := re.fullmatch(rf"(?P<kind>instruments|import)-{_NAME}\.json", name):
+        return Place(rule=rule, unit=f"{inside}/{found['kind']}", role=Role.RULES, **span)
     found = re.fullmatch(rf"(?P<stem>[A-Z0-9_-]{{1,40}}-(?:trades|orderbook|ticker)){_FORM}", name)
     if found is None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from monitoring.domain.retention import RetentionPlan, Step
+from monitoring.domain.retention_plan import RetentionPlan, Step
 
 
 class RetentionError(Struct, frozen=True, kw_only=True):

@@ -16,10 +16,12 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 
+from failover.domain.logging_config import LoggingConfig
 from failover.services.config_reader import load_config
 from failover.services.run_lock import AlreadyRunning, sole_run
-from monitoring.domain.retention import Listing, Needs, RetentionPlan, Step, decide
+from monitoring.domain.retention import decide
 from monitoring.domain.retention_config import RetentionConfig
+from monitoring.domain.retention_plan import Listing, Needs, RetentionPlan, Step
 from monitoring.domain.retention_report import RetentionError, RetentionReport, make_report
 from monitoring.models import RetentionRun
 from monitoring.services.retention_needs import claim_on, needs_of, sessions_of
@@ -44,9 +46,12 @@ def run_retention(
     is_dry: bool = False,
     config: RetentionConfig | None = None,
     data_dir: Path | None = None,
+    archive: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RetentionReport:
-    """Delete what is old and needed by nothing; in a dry run only say so. The report goes to the ORM.
+    """Delete what is old and needed by nothing; in a dry run only say so.
+
+    `archive`: the folder of CONFIG.logging.baseDir within `data_dir`; None: as configured.
 
     Raises: AlreadyRunning when another one is at it, BadConfigDocument. A database that does not answer
     keeps what it cannot be asked about.
@@ -54,9 +59,10 @@ def run_retention(
     started = time.perf_counter()
     data_dir, now = (data_dir or settings.DATA_DIR).resolve(), now or datetime.now(UTC)
     config = config or configured_retention()
+    archive = configured_archive() if archive is None else archive
     errors: list[RetentionError] = []
     with sole_run(data_dir / "run" / "retention.lock"):
-        plan = make_plan(data_dir, config, now, errors.append)
+        plan = make_plan(data_dir, config, now, errors.append, archive)
         done: list[Step] = list(plan.steps)
         removed: list[str] = []
         if not is_dry:
@@ -81,11 +87,12 @@ def make_plan(
     config: RetentionConfig,
     now: datetime,
     on_error: Callable[[RetentionError], None],
+    archive: str = "",
 ) -> RetentionPlan:
     """What would be deleted. Decided twice: only old files are asked whether a writer has them."""
     # Needs before the listing: what is opened or claimed meanwhile is asked again before each step.
-    sessions, needs = sessions_of(data_dir), needs_of(data_dir)
-    listing = list_tree(data_dir, sessions, on_error)
+    sessions, needs = sessions_of(data_dir), needs_of(data_dir, archive)
+    listing = list_tree(data_dir, sessions, on_error, archive)
     plan = _decided(listing, needs, config, now)
     if busy := open_for_writing(data_dir, plan):
         files = (msgspec.structs.replace(f, has_writer=f.path in busy) for f in listing.files)
@@ -136,6 +143,12 @@ def configured_retention() -> RetentionConfig:
     """The ages in force. Raises: BadConfigDocument: with a broken config nothing may be deleted."""
     config: RetentionConfig = load_config(configured_name())["retention"]
     return config
+
+
+def configured_archive() -> str:
+    """The archive's folder within the data folder; empty where it is the data folder itself."""
+    section: LoggingConfig = load_config(configured_name())["logging"]
+    return section.folder(Path()).as_posix().removeprefix(".")
 
 
 def keep_report(report: RetentionReport, config: RetentionConfig) -> str:

@@ -19,13 +19,12 @@ from failover.adapters.in_use import claims
 from failover.adapters.process_state import FILE_NAME
 from failover.domain.errors import DataCorruption, StorageError
 from failover.domain.process_state import ProcessState
-from monitoring.domain.retention import Needs, SessionFacts, Step
-from monitoring.domain.retention_places import FOLDER_OF, Rule
+from monitoring.domain.retention_places import FOLDER_OF, Rule, folder_of
+from monitoring.domain.retention_plan import Needs, SessionFacts, Step
 from monitoring.domain.times import ms_of_iso
 from monitoring.services.history import OPEN_STATUSES
 
 _SESSIONS = FOLDER_OF[Rule.REPLAY_SESSIONS]
-_ORDERS = FOLDER_OF[Rule.ORDERS_LOG]
 _TAIL_BYTES = 65_536
 _NS_PER_MS = 1_000_000
 
@@ -73,11 +72,11 @@ def _facts(path: Path, data_dir: Path) -> SessionFacts:
     )
 
 
-def needs_of(data_dir: Path) -> Needs:
+def needs_of(data_dir: Path, archive: str = "") -> Needs:
     """What open positions and orders, running replays and other readers need now."""
     unknown: dict[Rule, str] = {}
     paths = _claimed_paths(data_dir, unknown)
-    paths |= _unprojected(data_dir, unknown)
+    paths |= _unprojected(data_dir, folder_of(Rule.ORDERS_LOG, archive), unknown)
     since_ns = _open_since_ns(data_dir, unknown)
     return Needs(paths=paths, order_log_since_ns=since_ns, unknown=unknown)
 
@@ -172,16 +171,16 @@ def _held(state: ProcessState | None) -> list[str]:
     return positions + [str(row.get("clientOrderId", "")) for row in state.open_orders_snapshot]
 
 
-def _unprojected(data_dir: Path, unknown: dict[Rule, str]) -> dict[str, str]:
+def _unprojected(data_dir: Path, orders: str, unknown: dict[Rule, str]) -> dict[str, str]:
     """Order logs whose last line the tables have not taken yet: those lines are nowhere else."""
     try:
         mark = ProjectionMark.objects.values_list("log_seq", flat=True).first() or 0
     except DatabaseError as error:
         unknown[Rule.ORDERS_LOG] = f"the tables cannot be asked ({_first_line(error)})"
         return {}
-    logs = sorted((data_dir / _ORDERS).glob("day-*.jsonl"))
+    logs = sorted((data_dir / orders).glob("day-*.jsonl"))
     return {
-        f"{_ORDERS}/{log.name}": "the database, which has not taken its lines yet"
+        f"{orders}/{log.name}": "the database, which has not taken its lines yet"
         for log in logs
         if not log.is_symlink() and _last_seq(log) > mark
     }

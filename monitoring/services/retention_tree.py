@@ -10,8 +10,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from monitoring.domain.retention import Found, Listing, RetentionPlan, SessionFacts, Step
-from monitoring.domain.retention_places import FOLDER_OF, REMOVED_PREFIX, Role, place_of
+from monitoring.domain.retention_places import REMOVED_PREFIX, Role, Rule, folder_of, place_of
+from monitoring.domain.retention_plan import Found, Listing, RetentionPlan, SessionFacts, Step
 from monitoring.domain.retention_report import RetentionError
 
 OnError = Callable[[RetentionError], None]
@@ -21,16 +21,17 @@ def list_tree(
     data_dir: Path,
     sessions: dict[str, SessionFacts | None],
     on_error: OnError,
+    archive: str = "",
 ) -> Listing:
     """Every entry below the folders that retention looks after; what cannot be read is told."""
     files: list[Found] = []
     folders: list[str] = []
-    for folder in FOLDER_OF.values():
+    for folder in (folder_of(rule, archive) for rule in Rule):
         if _is_reached_by_folders(data_dir, folder):
             _walk(data_dir, folder, files, folders, on_error)
         elif (data_dir / folder).is_symlink():
             files.append(_found(folder, (data_dir / folder).lstat()))
-    return Listing(files=tuple(files), folders=tuple(folders), sessions=sessions)
+    return Listing(files=tuple(files), folders=tuple(folders), sessions=sessions, archive=archive)
 
 
 def _is_reached_by_folders(data_dir: Path, folder: str) -> bool:

@@ -9,16 +9,16 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from monitoring.domain.retention import (
+from monitoring.domain.retention import decide
+from monitoring.domain.retention_config import RetentionConfig
+from monitoring.domain.retention_places import Role, Rule, place_of, unit_of
+from monitoring.domain.retention_plan import (
     Found,
     Listing,
     Needs,
     RetentionPlan,
     SessionFacts,
-    decide,
 )
-from monitoring.domain.retention_config import RetentionConfig
-from monitoring.domain.retention_places import Role, Rule, place_of, unit_of
 
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
@@ -121,6 +121,18 @@ def test_a_recording_that_ended_early_in_its_day_goes_that_much_earlier() -> Non
     assert deleted(plan_of(early, late)) == [early.path]
 
 
+def test_todays_files_stay_even_with_an_age_of_an_hour() -> None:
+    """A quiet symbol's last line is hours old, and its file is being written."""
+    today, yesterday = (f"market/{day(n)}/BTCUSDT-ticker.jsonl" for n in (0, 1))
+
+    plan = plan_of(
+        a_file(today, days_ago=0.2), a_file(yesterday, days_ago=0.2),
+        config=RetentionConfig(raw_market_data_hours=1),
+    )  # fmt: skip
+
+    assert deleted(plan) == [yesterday]
+
+
 def test_index_and_set_aside_tails_go_with_their_recording_and_the_rules_last() -> None:
     folder = f"market/{day(5)}"
     names = [
@@ -213,6 +225,40 @@ def test_a_kept_journal_keeps_the_recording_of_its_day() -> None:
     assert reason(plan, recording) == "needed by the journal of its day"
 
 
+def test_an_import_of_an_old_market_stays_while_it_is_new_and_goes_whole() -> None:
+    """The days are years old and their files were written this week: somebody wants them."""
+    names = ["BTCUSDT-trades.jsonl", "import-x1.json", "instruments-x1.json"]
+    paths = [f"market/2024-03-01/{name}" for name in names]
+
+    new = plan_of(*(a_file(path, days_ago=29.9) for path in paths))
+    old = plan_of(*(a_file(path, days_ago=30.1) for path in paths))
+
+    assert deleted(new) == []
+    assert deleted(old) == paths
+
+
+def test_an_import_that_was_given_up_half_way_goes_as_a_folder() -> None:
+    paths = ["market/.import-ab12/lock", "market/.import-ab12/2024-03-01/BTCUSDT-trades.jsonl"]
+
+    young = plan_of(*(a_file(path, days_ago=29.0) for path in paths))
+    old = plan_of(*(a_file(path, days_ago=31.0) for path in paths))
+
+    assert deleted(young) == []
+    assert [step.folder for step in old.steps] == ["market/.import-ab12"]
+
+
+def test_the_archive_may_have_a_folder_of_its_own() -> None:
+    """CONFIG.logging.baseDir: data/records."""
+    files = (
+        a_file(f"records/trades_log/day-{day(40)}.jsonl"),
+        a_file(f"market/{day(9)}/X-ticker.jsonl"),
+    )
+
+    plan = decide(Listing(files=files, archive="records"), Needs(), CONFIG, NOW_NS)
+
+    assert sorted(deleted(plan)) == sorted(found.path for found in files)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -276,6 +322,8 @@ PATHS = st.one_of(
         DAYS, SYMBOLS, st.sampled_from(["trades", "orderbook", "ticker", "kline"]), ENDINGS,
     ),
     st.builds("market/{}/instruments-{}.json".format, DAYS, st.sampled_from(["a", "b"])),
+    st.builds("market/{}/import-{}.json".format, DAYS, st.sampled_from(["a", "b"])),
+    st.sampled_from(["market/.import-k/lock", "market/.import-k/2024-01-01/X-trades.jsonl"]),
     st.builds(
         "journal/{}/{}-x.journal".format, DAYS, st.sampled_from(["strategy", "market", "other"])
     ),

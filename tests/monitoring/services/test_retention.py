@@ -19,9 +19,9 @@ from execution.models import OrderRow, Position, ProjectionMark
 from failover.adapters.in_use import claims, in_use
 from failover.adapters.jsonl import JsonlAppender
 from failover.services.run_lock import sole_run
-from monitoring.domain.retention import Found, Step
 from monitoring.domain.retention_config import RetentionConfig
 from monitoring.domain.retention_places import Rule
+from monitoring.domain.retention_plan import Found, Step
 from monitoring.domain.retention_report import RetentionError, RetentionReport
 from monitoring.models import RetentionRun
 from monitoring.services.retention import AlreadyRunning, make_plan, run_retention
