@@ -13,7 +13,6 @@ from typing import Any
 from redis.asyncio import Redis
 
 from failover.adapters.files import write_atomically
-from failover.adapters.jsonl import JsonlAppender
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
@@ -23,6 +22,7 @@ from market.adapters.bybit_clock import VenueClock
 from market.adapters.bybit_public_ws import BybitPublicFeed
 from market.adapters.bybit_rest import fetch_instruments
 from market.adapters.endpoints import Endpoints, bybit_endpoints
+from market.adapters.indexed_file import IndexedFile
 from market.adapters.instrument_store import DjangoInstrumentStore
 from market.domain.config import MarketConfig
 from market.domain.instruments import Instrument
@@ -100,7 +100,7 @@ async def start_market(
         settings.DATA_DIR / "market",
         instruments,
         run_id,
-        open_file=JsonlAppender,
+        open_file=IndexedFile,
         write_whole=write_atomically,
     )
     clock, meter = CoreClock(), FeedMeter()

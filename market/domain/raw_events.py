@@ -7,7 +7,7 @@ are JSON numbers with the instrument's own decimals.
 
 Lines that are no message of the stream, and never change what a reader from the start sees:
 `payload.subtype` CHECKPOINT (the whole book, or all known ticker fields, as of `seq`), and
-`type` RECORDER_GAP (the recorder dropped `payload.dropped` messages up to `seq`).
+`type` RECORDER_GAP (the recorder dropped `payload.dropped` messages, from `payload.fromSeq` up to `seq`).
 """
 
 from __future__ import annotations
@@ -146,9 +146,15 @@ class RawEventEncoder:
         body = '"subtype":"CHECKPOINT",' + _ticker(known, [fields[field] for field in known])
         return self._line("TICKER", symbol, body, core_ts_ns, seq, core_ts_ns)
 
-    def gap(self, symbol: int, dropped: int, *, seq: int, core_ts_ns: int) -> str:
-        """The line that admits that the recorder dropped messages up to `seq`, of any symbol."""
-        body = f'"subtype":"GAP","dropped":{dropped}'
+    def gap(
+        self, symbol: int, dropped: int, *, seq: int, core_ts_ns: int, from_seq: int = 0
+    ) -> str:
+        """The line that admits that the recorder dropped messages up to `seq`, of any symbol.
+
+        None before `from_seq` is missing; after a failing disk some from there on may be here all the same.
+        """
+        start = f',"fromSeq":{from_seq}' if from_seq else ""
+        body = f'"subtype":"GAP","dropped":{dropped}{start}'
         return self._line("RECORDER_GAP", symbol, body, core_ts_ns, seq, core_ts_ns)
 
     def _trade(self, symbol: int, side: int, tick: int, lot: int) -> str:

@@ -56,6 +56,7 @@ class _Checkpoint:
 @dataclass(frozen=True, slots=True)
 class _Gap:
     dropped: int
+    from_seq: int
     seq: int
     core_ts_ns: int
 
@@ -105,6 +106,9 @@ class MarketRecorder:
         self._taken = 0  # messages put into the queue, written by the feed's thread only
         self._done = 0  # messages taken out of it, written by our thread only
         self._dropped_since = 0
+        self._dropped_from = 0  # seq of the first of them
+        self._failed_from = 0  # seq of the first message that a failing disk may not have taken
+        self._failed_guard = threading.Lock()  # of `_failed_from`, which both threads change
         self._last_seen = (0, 0)  # seq and core time of the last message
         self._failing = threading.Event()  # set by our thread: the disk takes nothing
         self._resync = threading.Event()  # set by our thread: the files miss something
@@ -123,7 +127,7 @@ class MarketRecorder:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Write what is queued, sync, close. What does not fit into `timeout_s` is announced as lost."""
-        if self._dropped_since:
+        if self._dropped_since or self._failed_from:
             self._admit_gap(*self._last_seen)
         self._stop.set()
         self._thread.join(timeout_s)
@@ -137,10 +141,10 @@ class MarketRecorder:
         self._mirror.fold(chunk)
         seq, core_ts_ns = self._last_seen = int(chunk.seq[-1]), int(chunk.core_ts_ns[-1])
         if not self._has_room_for(messages):
-            self._drop(messages)
+            self._drop(chunk)
         elif self._dropped_since or self._resync.is_set():
             # The checkpoints below describe the stream after this chunk: it belongs to the gap.
-            self._drop(messages)
+            self._drop(chunk)
             self._admit_gap(seq, core_ts_ns)
         else:
             self._queue.append(chunk)
@@ -155,20 +159,25 @@ class MarketRecorder:
         queued = self._taken - self._done
         return queued + messages <= self._queue_messages and not (self._dropped_since and queued)
 
-    def _drop(self, messages: int) -> None:
+    def _drop(self, chunk: EventChunk) -> None:
+        messages = len(chunk)
         if not self.stats.problem:
             self.stats.problem = "queue full: messages are being dropped"
             logger.error(
                 "recorder_queue_full",
                 extra={"queued": self._taken - self._done, "limit": self._queue_messages},
             )
+        self._dropped_from = self._dropped_from or int(chunk.seq[0])
         self._dropped_since += messages
         self.stats.dropped_messages += messages
 
     def _admit_gap(self, seq: int, core_ts_ns: int) -> None:
         self._resync.clear()
-        self._queue.append(_Gap(self._dropped_since, seq, core_ts_ns))
-        self._dropped_since = 0
+        with self._failed_guard:
+            failed_from, self._failed_from = self._failed_from, 0
+        from_seq = min(filter(None, (self._dropped_from, failed_from)), default=seq)
+        self._queue.append(_Gap(self._dropped_since, from_seq, seq, core_ts_ns))
+        self._dropped_since = self._dropped_from = 0
         self._checkpoint_all(seq, core_ts_ns)
 
     def _checkpoint_all(self, seq: int, core_ts_ns: int) -> None:
@@ -215,16 +224,22 @@ class MarketRecorder:
             self._resync.set()
             self._failing.clear()
         lines: dict[_FileKey, list[str]] = defaultdict(list)
-        gaps = messages = 0
+        gaps = messages = first_seq = 0
         try:
             while self._queue:
                 item = self._queue.popleft()
                 gaps += isinstance(item, _Gap)
-                messages += len(item) if isinstance(item, EventChunk) else 0
+                if isinstance(item, EventChunk):
+                    messages += len(item)
+                    first_seq = first_seq or int(item.seq[0])
+                elif isinstance(item, _Gap):
+                    first_seq = first_seq or item.from_seq
                 self._add_lines(item, lines)
             self._write_lines(lines)
         except Exception as error:  # noqa: BLE001
             # A bug in one line too: what went with it is counted and admitted, never lost in silence.
+            with self._failed_guard:
+                self._failed_from = self._failed_from or first_seq
             self._fail(error, messages)
         else:
             if gaps:
@@ -267,7 +282,13 @@ class MarketRecorder:
     def _gap_lines(self, item: _Gap, lines: dict[_FileKey, list[str]]) -> None:
         day = item.core_ts_ns // _DAY_NS
         for index, instrument in enumerate(self._instruments):
-            line = self._encoder.gap(index, item.dropped, seq=item.seq, core_ts_ns=item.core_ts_ns)
+            line = self._encoder.gap(
+                index,
+                item.dropped,
+                seq=item.seq,
+                core_ts_ns=item.core_ts_ns,
+                from_seq=item.from_seq,
+            )
             for file in RawFile:
                 lines[day, instrument.symbol, file].append(line)
 

@@ -1,0 +1,392 @@
+"""Judges the lines of one recorded file as they stream by. Pure: blocks of bytes in, findings out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from market.domain.raw_events import RawFile
+from market.domain.recorded_state import RecordedBook, RecordedTicker
+from market.domain.recording_findings import FindingList, Problem
+from market.domain.recording_index import IndexPart, RecordedGap
+from market.domain.recording_runs import RunSeen
+
+CROSSED_MS = 250
+_BATCH = 65_536
+_SHOWN_BYTES = 120
+_NS_PER_DAY = 86_400_000_000_000
+
+_Positive = Annotated[int, Meta(ge=1, le=2**62)]
+_Price = Annotated[float, Meta(gt=0)]
+_Size = Annotated[float, Meta(ge=0)]
+_Level = tuple[_Price, _Size]
+
+
+class _TradePayload(msgspec.Struct):
+    ts: float
+    price: _Price = 0.0
+    qty: _Size = 0.0
+    side: Literal["Buy", "Sell", ""] = ""
+    subtype: str = ""
+    dropped: int = 0
+    fromSeq: int = 0  # noqa: N815
+
+
+class _BookPayload(msgspec.Struct):
+    ts: float
+    subtype: Literal["SNAPSHOT", "CHECKPOINT", "DELTA", "BBO", "GAP", "LIVENESS"]
+    bids: list[_Level] = []
+    asks: list[_Level] = []
+    dropped: int = 0
+    fromSeq: int = 0  # noqa: N815
+
+
+class _TickerPayload(msgspec.Struct):
+    ts: float
+    subtype: Literal["", "CHECKPOINT", "GAP"] = ""
+    lastPrice: Decimal | None = None  # noqa: N815
+    markPrice: Decimal | None = None  # noqa: N815
+    indexPrice: Decimal | None = None  # noqa: N815
+    fundingRate: Decimal | None = None  # noqa: N815
+    nextFundingTime: Decimal | None = None  # noqa: N815
+    openInterest: Decimal | None = None  # noqa: N815
+    dropped: int = 0
+    fromSeq: int = 0  # noqa: N815
+
+
+class _Line(msgspec.Struct, rename="camel", kw_only=True):
+    timestamp: str
+    source: str
+    type: str
+    symbol: str
+    recorder_run: str
+    seq: _Positive
+    recv_ts: _Positive
+    schema_version: int
+
+
+class _TradeLine(_Line, kw_only=True):
+    payload: _TradePayload
+
+
+class _BookLine(_Line, kw_only=True):
+    payload: _BookPayload
+
+
+class _TickerLine(_Line, kw_only=True):
+    payload: _TickerPayload
+
+
+_LINES: dict[RawFile, Any] = {
+    RawFile.TRADES: _TradeLine,
+    RawFile.ORDERBOOK: _BookLine,
+    RawFile.TICKER: _TickerLine,
+}
+_DECODERS = {kind: msgspec.json.Decoder(line).decode for kind, line in _LINES.items()}
+_GAP = "RECORDER_GAP"
+_TYPES = {
+    RawFile.TRADES: frozenset({"TRADE", _GAP}),
+    RawFile.ORDERBOOK: frozenset({"ORDERBOOK_SNAPSHOT", "ORDERBOOK_DELTA", _GAP}),
+    RawFile.TICKER: frozenset({"TICKER", _GAP}),
+}
+_TICKER_FIELDS = tuple(
+    field
+    for field in _TickerPayload.__struct_fields__
+    if field not in ("ts", "subtype", "dropped", "fromSeq")
+)
+
+
+class FileCheck:
+    """Give it the blocks of one file in order, then `finish`. `parts` and `gaps` make its index."""
+
+    def __init__(
+        self,
+        path: str,
+        symbol: str,
+        kind: RawFile,
+        findings: FindingList,
+        runs: dict[str, RunSeen],
+        *,
+        day: int | None = None,
+        boundaries: Collection[int] = (),
+        crossed_ms: int = CROSSED_MS,
+    ) -> None:
+        """`day`: the UTC day since the epoch its lines must have. `boundaries`: where a part begins."""
+        self.parts: list[IndexPart] = []
+        self.gaps: list[RecordedGap] = []
+        self.rows = 0
+        self.bytes = 0
+        self._path, self._symbol, self._kind = path, symbol, kind
+        self._findings, self._runs = findings, runs
+        self._day_ns = None if day is None else day * _NS_PER_DAY
+        self._boundaries = frozenset(boundaries)
+        self._crossed_ns = crossed_ms * 1_000_000
+        self._decode = _DECODERS[kind]
+        self._types = _TYPES[kind]
+        self._whole = hashlib.sha256()
+        self._run, self._seen = "", RunSeen()
+        self._last_seq = self._last_message = self._last_ts = 0
+        self._seqs: list[int] = []
+        self._seqs_from_ts = 0
+        self._book, self._ticker = RecordedBook(), RecordedTicker()
+        self._crossed_since_ns = 0
+        self._part: _OpenPart | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was taken."""
+        return self._whole.hexdigest()
+
+    def take(self, block: bytes) -> None:
+        """Judge a block of whole lines; only the file's last one may end without a line feed."""
+        self._whole.update(block)
+        lines = block.split(b"\n")
+        torn = lines.pop()
+        for text in lines:
+            self._take_line(text + b"\n", text)
+        if torn:
+            self.rows += 1
+            self._note(Problem.TORN_LINE, f"no line feed at the end: {_shown(torn)}")
+            self._extend_part(torn, None)
+
+    def finish(self) -> None:
+        """Judge what only the end shows."""
+        self._flush_seqs()
+        self._close_part()
+        if self._crossed_since_ns:
+            self._note_crossed(self._last_ts)
+
+    def _take_line(self, data: bytes, text: bytes) -> None:
+        self.rows += 1
+        try:
+            line = self._decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._damage(text, str(error))
+            self._extend_part(data, None)
+            return
+        if line.symbol != self._symbol or line.type not in self._types:
+            self._note(Problem.FOREIGN_LINE, f"{line.type} of {line.symbol[:40]}")
+            self._extend_part(data, None)
+            return
+        if line.recorder_run != self._run:
+            self._begin_run(line.recorder_run)
+        self._judge_order(line)
+        self._judge_state(line)
+        self._extend_part(data, line)
+
+    def _begin_run(self, run: str) -> None:
+        self._flush_seqs()
+        is_back = run in {part.recorder_run for part in self.parts}
+        self._close_part()
+        if is_back:
+            self._note(Problem.REORDERED_SEQ, f"run {run} goes on after another one began")
+        self._run, self._seen = run, self._runs.setdefault(run, RunSeen())
+        self._last_seq = self._last_message = self._last_ts = 0
+        self._book.forget()
+        self._ticker.forget()
+        self._crossed_since_ns = 0
+
+    def _judge_order(self, line: Any) -> None:
+        seq, ts = line.seq, line.recv_ts
+        if line.type == _GAP or line.payload.subtype == "CHECKPOINT":
+            if seq < self._last_seq:
+                self._note(Problem.REORDERED_SEQ, f"{line.type} as of {seq}", line)
+        elif seq > self._last_message:
+            if seq < self._last_seq:
+                self._note(Problem.REORDERED_SEQ, f"seq {seq} after {self._last_seq}", line)
+            if not self._seqs:
+                self._seqs_from_ts = ts
+            self._seqs.append(seq)
+            self._last_message = seq
+            if len(self._seqs) >= _BATCH or ts - self._seqs_from_ts > 1_000_000_000:
+                self._flush_seqs()
+        else:
+            self._judge_old(seq, ts, line)
+        if ts < self._last_ts:
+            self._note(Problem.TIME_BACKWARDS, f"{ts} after {self._last_ts}", line)
+        if self._day_ns is not None and not 0 <= ts - self._day_ns < _NS_PER_DAY:
+            self._note(Problem.WRONG_DAY, f"core time {ts} is of another day", line)
+        self._last_seq = max(self._last_seq, seq)
+        self._last_ts = ts
+
+    def _judge_old(self, seq: int, ts: int, line: Any) -> None:
+        """A number not above the last one: a repetition, or out of its place."""
+        self._flush_seqs()
+        if self._seen.add(np.array([seq]), ts, ts):
+            self._note(Problem.DUPLICATE_SEQ, f"seq {seq} again", line)
+        else:
+            self._note(Problem.REORDERED_SEQ, f"seq {seq} after {self._last_message}", line)
+
+    def _flush_seqs(self) -> None:
+        if self._seqs:
+            seqs = np.array(self._seqs, np.int64)
+            for seq in self._seen.add(seqs, self._seqs_from_ts, self._last_ts):
+                self._note(Problem.DUPLICATE_SEQ, f"seq {seq} is in two places", seq=seq)
+            self._seqs.clear()
+
+    def _judge_state(self, line: Any) -> None:
+        payload = line.payload
+        if line.type == _GAP:
+            self._admit(line, _GAP)
+            self._book.forget()
+            self._ticker.forget()
+        elif self._kind is RawFile.ORDERBOOK:
+            self._judge_book(line, payload)
+        elif self._kind is RawFile.TICKER:
+            self._judge_ticker(line, payload)
+        elif not (payload.price and payload.side):
+            self._note(Problem.UNREADABLE_LINE, "a trade without price or side", line)
+
+    def _judge_book(self, line: Any, payload: _BookPayload) -> None:
+        book, subtype = self._book, payload.subtype
+        if subtype == "DELTA":
+            if book.is_known:
+                book.change(payload.bids, payload.asks)
+        elif subtype == "BBO":
+            if book.is_known:
+                book.state_touch(payload.bids, payload.asks)
+        elif subtype == "GAP":
+            self._admit(line, "FEED_GAP")
+            book.forget()
+        elif subtype != "LIVENESS":
+            if (
+                subtype == "CHECKPOINT"
+                and book.is_known
+                and not book.is_equal(payload.bids, payload.asks)
+            ):
+                self._note(Problem.CHECKPOINT_DIFFERS, "the lines before make another book", line)
+            book.replace(payload.bids, payload.asks)
+        if book.is_crossed:
+            self._crossed_since_ns = self._crossed_since_ns or line.recv_ts
+        elif self._crossed_since_ns:
+            if line.recv_ts - self._crossed_since_ns > self._crossed_ns:
+                self._note_crossed(line.recv_ts)
+            self._crossed_since_ns = 0
+
+    def _judge_ticker(self, line: Any, payload: _TickerPayload) -> None:
+        fields = {
+            name: value for name in _TICKER_FIELDS if (value := getattr(payload, name)) is not None
+        }
+        if payload.subtype == "CHECKPOINT":
+            if not self._ticker.checkpoint(fields):
+                self._note(Problem.CHECKPOINT_DIFFERS, "the lines before make another ticker", line)
+        else:
+            self._ticker.change(fields)
+
+    def _admit(self, line: Any, kind: str) -> None:
+        gap = RecordedGap(
+            kind=kind,
+            recorder_run=line.recorder_run,
+            seq=line.seq,
+            ts=line.recv_ts,
+            dropped=line.payload.dropped,
+            from_seq=line.payload.fromSeq,
+        )
+        self.gaps.append(gap)
+        if kind == _GAP:
+            self._seen.admit(gap)
+            self._note(Problem.RECORDER_GAP, f"{gap.dropped} message(s) dropped", line)
+        else:
+            self._note(Problem.FEED_GAP, "the feed itself missed something", line)
+
+    def _damage(self, text: bytes, reason: str) -> None:
+        is_torn = not text.endswith(b"}") or not text.startswith(b'{"timestamp":"')
+        problem = Problem.TORN_LINE if is_torn else Problem.UNREADABLE_LINE
+        self._note(problem, f"{reason}: {_shown(text)}")
+        self._book.forget()
+        self._ticker.forget()
+
+    def _note_crossed(self, until_ns: int) -> None:
+        since, (bid, ask) = self._crossed_since_ns, self._book.touch
+        self._findings.add(
+            Problem.CROSSED_BOOK,
+            self._path,
+            f"for {(until_ns - since) / 1e6:.0f} ms, bid {bid:g}, ask {ask:g} at its end",
+            line=self.rows,
+            recorder_run=self._run,
+            seq=self._last_seq,
+            ts=since,
+        )
+
+    def _note(
+        self, problem: Problem, detail: str, line: Any = None, *, seq: int | None = None
+    ) -> None:
+        self._findings.add(
+            problem,
+            self._path,
+            detail,
+            line=self.rows,
+            offset=self.bytes,
+            recorder_run=self._run if line is None else line.recorder_run,
+            seq=seq if line is None else line.seq,
+            ts=None if line is None else line.recv_ts,
+        )
+
+    # -- parts of the index
+
+    def _extend_part(self, data: bytes, line: Any) -> None:
+        if self._part is not None and self.bytes in self._boundaries:
+            self._close_part()
+        if self._part is None:
+            self._part = _OpenPart(self._run, self.bytes)
+        part = self._part
+        part.data.append(data)
+        part.rows += 1
+        self.bytes += len(data)
+        if line is not None:
+            part.run = line.recorder_run
+            part.first = part.first or (line.recv_ts, line.seq)
+            part.last_ts, part.last_seq = line.recv_ts, line.seq
+        if len(part.data) >= 1024:
+            part.hash_data()
+
+    def _close_part(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            self.parts.append(part.closed())
+
+
+class _OpenPart:
+    """A part while its lines pass."""
+
+    __slots__ = ("_bytes", "_hash", "data", "first", "last_seq", "last_ts", "offset", "rows", "run")
+
+    def __init__(self, run: str, offset: int) -> None:
+        self.run, self.offset, self.rows = run, offset, 0
+        self.data: list[bytes] = []
+        self.first: tuple[int, int] | None = None
+        self.last_ts = self.last_seq = 0
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+
+    def hash_data(self) -> None:
+        joined = b"".join(self.data)
+        self.data.clear()
+        self._hash.update(joined)
+        self._bytes += len(joined)
+
+    def closed(self) -> IndexPart:
+        self.hash_data()
+        first_ts, first_seq = self.first or (0, 0)
+        return IndexPart(
+            recorder_run=self.run,
+            offset=self.offset,
+            bytes=self._bytes,
+            rows=self.rows,
+            first_ts=first_ts,
+            last_ts=self.last_ts,
+            first_seq=first_seq,
+            last_seq=self.last_seq,
+            sha256=self._hash.hexdigest(),
+            is_closed=False,
+        )
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:_SHOWN_BYTES].decode("utf-8", "replace"))
