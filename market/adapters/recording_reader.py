@@ -8,32 +8,26 @@ it is counted in `Recording.problems`, and a book that misses a line has a FEED_
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from market.adapters.recording_files import files_in, open_lines, symbol_and_kind
+from market.adapters.recording_cursor import CursorSettings, FileCursor
+from market.adapters.recording_files import BadIndex, files_in, is_day, read_index
+from market.adapters.recording_lines import BLOCK_BYTES, FileRead, LineParser
 from market.domain.chunks import merge_by_seq
 from market.domain.events import ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
-from market.domain.raw_events import (
-    LINE_TYPES,
-    BookLine,
-    RawEventDecoder,
-    RawFile,
-    RawLine,
-    TickerLine,
-    TradeLine,
-)
+from market.domain.lined_chunks import LinedChunk, RecordedWindow, lined, merged_window
+from market.domain.raw_events import RawEventDecoder, RawEventEncoder, RawFile
 
-_BLOCK_LINES = 4096
 _WARM_START = timedelta(minutes=2)  # a checkpoint is at most one minute old; twice that for safety
+_ALL_BLOCKS_BYTES = 32 << 20
+_SMALLEST_BLOCK = 128 << 10
 
-_DECODERS = {file: msgspec.json.Decoder(type_) for file, type_ in LINE_TYPES.items()}
 _decode_instruments = msgspec.json.Decoder(list[Instrument]).decode
 
 
@@ -42,7 +36,10 @@ class NotARecording(ValueError):
 
 
 class Recording:
-    """One or more runs found under a path. `instruments[i]` has symbol index i in every chunk."""
+    """One or more runs found under a path. `instruments[i]` has symbol index i in every chunk.
+
+    After reading: `problems` counts what could not be read, `files_read` what was read of each file.
+    """
 
     def __init__(
         self,
@@ -52,13 +49,16 @@ class Recording:
         run: str | None = None,
         from_ns: int | None = None,
         to_ns: int | None = None,
+        kinds: Collection[RawFile] = tuple(RawFile),
     ) -> None:
         """`path`: `data/market`, one day of it, or one file of a day.
 
         `from_ns` and `to_ns` (exclusive) are core times. Raises NotARecording.
         """
         self.problems: Counter[str] = Counter()
+        self.files_read: dict[Path, FileRead] = {}
         self._from_ns, self._to_ns = from_ns, to_ns
+        self._kinds = kinds
         self._days = _days_of(path, from_ns, to_ns)
         tables = _instrument_tables(self._days)
         if run is not None:
@@ -69,220 +69,142 @@ class Recording:
         self.runs: tuple[str, ...] = tuple(sorted(tables))
         self.instruments = _common_table(tables, symbols, path)
         self._only_file = path if path.is_file() else None
+        self._files = self._found_files()
+        self._parsers = {
+            instrument.symbol: LineParser([instrument], [index])
+            for index, instrument in enumerate(self.instruments)
+        }
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are read, in no special order."""
+        return [path for paths in self._files.values() for path in paths]
 
     def chunks(self) -> Iterator[EventChunk]:
         """Yield the messages in order of (run, seq). A chunk never spans two runs."""
-        files = self._files()
         for number, run in enumerate(self.runs):
             if number:
-                yield _gap_of_all(len(self.instruments), self._run_start_ns(files, run))
-            yield from self._run_chunks(files, run)
+                yield self._gap_of_all(run)
+            for parts in self._run_parts(run, None):
+                yield merge_by_seq([part.chunk for part in parts])
 
-    def _files(self) -> dict[tuple[str, RawFile], list[Path]]:
+    def windows(self) -> Iterator[RecordedWindow]:
+        """As `chunks`, with the lines; the files are hashed on the way."""
+        for number, run in enumerate(self.runs):
+            encoder = RawEventEncoder(self.instruments, run)
+            if number:
+                yield _encoded(run, self._gap_of_all(run), encoder)
+            for parts in self._run_parts(run, encoder):
+                yield merged_window(run, parts)
+
+    def _found_files(self) -> dict[tuple[str, RawFile], list[Path]]:
         """The files of each symbol and kind, oldest day first."""
         found: dict[tuple[str, RawFile], list[Path]] = {}
         for instrument in self.instruments:
-            for kind in RawFile:
+            for kind in (kind for kind in RawFile if kind in self._kinds):
                 paths = [
-                    path for day in self._days for path in files_in(day, instrument.symbol, kind)
+                    path
+                    for day in self._days
+                    for path in files_in(day, instrument.symbol, kind)
+                    if self._only_file is None or path == self._only_file
                 ]
-                if self._only_file is not None:
-                    is_it = symbol_and_kind(self._only_file) == (instrument.symbol, kind)
-                    paths = [self._only_file] if is_it else []
                 if paths:
                     found[instrument.symbol, kind] = paths
         return found
 
-    def _run_start_ns(self, files: dict[tuple[str, RawFile], list[Path]], run: str) -> int:
-        starts = [
-            cursor.first_core_ns()
-            for cursor in self._cursors(files, run)
-            if cursor.fill() and len(cursor.chunk)
-        ]
-        return min(starts, default=0)
-
-    def _cursors(self, files: dict[tuple[str, RawFile], list[Path]], run: str) -> list[_FileCursor]:
-        return [
-            _FileCursor(
-                paths,
-                kind,
-                run,
-                RawEventDecoder(self.instruments),
-                self.problems,
-                from_ns=self._from_ns,
-                to_ns=self._to_ns,
+    def _gap_of_all(self, run: str) -> EventChunk:
+        """Between two runs nothing was seen: every book is unknown until its next snapshot."""
+        cursors = self._cursors(run, None, Counter())
+        starts = [cursor.first_core_ns() for cursor in cursors if cursor.fill()]
+        for cursor in cursors:
+            cursor.close()
+        builder = ChunkBuilder()
+        for symbol in range(len(self.instruments)):
+            builder.add(
+                EventKind.FEED_GAP,
+                symbol=symbol,
+                seq=0,
+                core_ts_ns=min(starts, default=0),
+                exchange_ts_ns=min(starts, default=0),
             )
-            for (_, kind), paths in files.items()
-        ]
+        return builder.take()
 
-    def _run_chunks(
-        self, files: dict[tuple[str, RawFile], list[Path]], run: str
-    ) -> Iterator[EventChunk]:
-        cursors = self._cursors(files, run)
-        while True:
-            cursors = [cursor for cursor in cursors if cursor.fill()]
-            if not cursors:
-                return
-            # Every cursor still in the race has shown its next messages: up to the smallest last seq
-            # of a cursor with more to come, nothing unseen can belong before what is in the buffers.
-            horizon = min(
-                (cursor.last_seq() for cursor in cursors if not cursor.is_at_end),
-                default=np.iinfo(np.int64).max,
-            )
-            merged = merge_by_seq([cursor.take_until(horizon) for cursor in cursors])
-            if len(merged):
-                yield merged
-
-
-class _FileCursor:
-    """Walks the lines of one symbol and kind that belong to one run, a block at a time."""
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        kind: RawFile,
-        run: str,
-        decoder: RawEventDecoder,
-        problems: Counter[str],
-        *,
-        from_ns: int | None,
-        to_ns: int | None,
-    ) -> None:
-        self.chunk = ChunkBuilder().take()
-        self.is_at_end = False
-        self._kind = kind
-        self._run = run
-        self._run_mark = f'"recorderRun":"{run}"'.encode()
-        self._decoder = decoder
-        self._problems = problems
-        self._from_ns = from_ns
-        self._to_ns = to_ns
-        self._lines = _lines_of(paths)
-        self._builder = ChunkBuilder()
-        self._before_start: deque[RawLine] = deque()
-        self._needs_snapshot = True
-        self._ticker_fields_seen: set[int] = set()
-        self._last_line: RawLine | None = None
-
-    def fill(self) -> bool:
-        """Make sure that messages are at hand; False when there are no more."""
-        while not len(self.chunk) and not self.is_at_end:
-            self._read_block()
-        return bool(len(self.chunk))
-
-    def first_core_ns(self) -> int:
-        return int(self.chunk.core_ts_ns[0])
-
-    def last_seq(self) -> int:
-        return int(self.chunk.seq[-1])
-
-    def take_until(self, seq: int) -> EventChunk:
-        """Remove and return the messages up to `seq` (inclusive)."""
-        stop = int(np.searchsorted(self.chunk.seq, seq, side="right"))
-        taken = self.chunk.slice(0, stop)
-        self.chunk = self.chunk.slice(stop, len(self.chunk))
-        return taken
-
-    def _read_block(self) -> None:
-        for _ in range(_BLOCK_LINES):
-            text = next(self._lines, None)
-            if text is None:
-                self.is_at_end = True
-                break
-            line = self._decoded(text) if self._run_mark in text else None
-            if line is None:
-                # A line of another run is whole and not ours; a torn one has lost its run.
-                if self._run_mark in text or not text.endswith(b"}\n"):
-                    self._note_damage("unreadable_line")
-            elif line.recorder_run == self._run:
-                if self._to_ns is not None and line.recv_ts >= self._to_ns:
-                    self.is_at_end = True
-                    break
-                self._take(line)
-        self.chunk = self._builder.take()
-
-    def _decoded(self, text: bytes) -> RawLine | None:
-        try:
-            line: RawLine = _DECODERS[self._kind].decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        return line
-
-    def _take(self, line: RawLine) -> None:
-        if self._from_ns is not None and line.recv_ts < self._from_ns:
-            self._remember_for_warm_start(line)
-            return
-        while self._before_start:
-            self._add(self._before_start.popleft())
-        self._add(line)
-
-    def _remember_for_warm_start(self, line: RawLine) -> None:
-        """Keep what rebuilds the state at the start: the last whole state and what came after it."""
-        if isinstance(line, TradeLine):
-            return
-        if _is_whole_state(line):
-            self._before_start.clear()
-        if self._before_start or _is_whole_state(line):
-            self._before_start.append(line)
-
-    def _add(self, line: RawLine) -> None:
-        if line.type == "RECORDER_GAP":
-            self._note_gap(line)
-            return
-        if _is_checkpoint(line) and not self._is_wanted_checkpoint(line):
-            return
-        try:
-            self._decoder.add(line, self._builder)
-        except (ValueError, KeyError):
-            self._note_damage("bad_line")
-            return
-        self._last_line = line
-        if isinstance(line, BookLine) and line.payload.subtype in ("SNAPSHOT", "CHECKPOINT"):
-            self._needs_snapshot = False
-        elif isinstance(line, TickerLine):
-            self._ticker_fields_seen.update(line.fields())
-
-    def _is_wanted_checkpoint(self, line: RawLine) -> bool:
-        if isinstance(line, TickerLine):
-            return not self._ticker_fields_seen.issuperset(line.fields())
-        return self._needs_snapshot
-
-    def _note_gap(self, line: RawLine) -> None:
-        self._problems["recorder_gap"] += 1
-        if self._kind is RawFile.ORDERBOOK:
-            self._needs_snapshot = True
-            self._add_feed_gap(line)
-
-    def _note_damage(self, problem: str) -> None:
-        self._problems[problem] += 1
-        if self._kind is RawFile.ORDERBOOK and self._last_line is not None:
-            self._needs_snapshot = True
-            self._add_feed_gap(self._last_line)
-
-    def _add_feed_gap(self, at: RawLine) -> None:
-        self._builder.add(
-            EventKind.FEED_GAP,
-            symbol=self._decoder.index_of(at.symbol),
-            seq=at.seq,
-            core_ts_ns=at.recv_ts,
-            exchange_ts_ns=at.recv_ts,
+    def _cursors(
+        self, run: str, encoder: RawEventEncoder | None, problems: Counter[str]
+    ) -> list[FileCursor]:
+        block_bytes = max(
+            _SMALLEST_BLOCK, min(BLOCK_BYTES, _ALL_BLOCKS_BYTES // max(1, len(self._files)))
         )
+        decoder = RawEventDecoder(self.instruments)
+        return [
+            FileCursor(
+                [path for path in paths if _may_hold(path, run, self._to_ns)],
+                kind,
+                CursorSettings(
+                    run=run,
+                    parser=self._parsers[symbol],
+                    decoder=decoder,
+                    problems=problems,
+                    encoder=encoder,
+                    from_ns=self._from_ns,
+                    to_ns=self._to_ns,
+                    block_bytes=block_bytes,
+                    on_file=self._note_file if encoder is not None else None,
+                ),
+            )
+            for (symbol, kind), paths in self._files.items()
+        ]
+
+    def _note_file(self, read: FileRead) -> None:
+        """A file of several runs is read once for each: the pass that got farthest counts."""
+        known = self.files_read.get(read.path)
+        if known is None or read.bytes > known.bytes:
+            self.files_read[read.path] = read
+
+    def _run_parts(self, run: str, encoder: RawEventEncoder | None) -> Iterator[list[LinedChunk]]:
+        cursors = self._cursors(run, encoder, self.problems)
+        try:
+            yield from _parts_by_seq(cursors)
+        finally:
+            for cursor in cursors:
+                cursor.close()
 
 
-def _is_checkpoint(line: RawLine) -> bool:
-    return isinstance(line, (BookLine, TickerLine)) and line.payload.subtype == "CHECKPOINT"
+def _parts_by_seq(cursors: list[FileCursor]) -> Iterator[list[LinedChunk]]:
+    """Windows of all cursors: each one holds everything between the ones before and after it."""
+    while True:
+        cursors = [cursor for cursor in cursors if cursor.fill()]
+        if not cursors:
+            return
+        # Every cursor still in the race has shown its next messages: before the smallest last seq of
+        # a cursor with more to come nothing unseen can belong. That seq itself may go on: lines that
+        # are no messages of their own repeat it.
+        horizon = min((c.last_seq() for c in cursors if not c.is_at_end), default=None)
+        parts = [part for cursor in cursors if len(part := cursor.take_before(horizon))]
+        if parts:
+            yield parts
+            continue
+        for cursor in cursors:
+            if not cursor.is_at_end and cursor.last_seq() == horizon:
+                cursor.extend()
 
 
-def _is_whole_state(line: RawLine) -> bool:
-    return _is_checkpoint(line) or (
-        isinstance(line, BookLine) and line.payload.subtype == "SNAPSHOT"
+def _encoded(run: str, chunk: EventChunk, encoder: RawEventEncoder) -> RecordedWindow:
+    lines = [line.encode() + b"\n" for _, _, line in encoder.lines(chunk)]
+    return merged_window(run, [lined(chunk, lines)])
+
+
+def _may_hold(path: Path, run: str, to_ns: int | None) -> bool:
+    """False where the index beside a finished file says that the run (before `to_ns`) is not in it."""
+    try:
+        index = read_index(path)
+    except BadIndex:
+        return True
+    if index is None or (path.suffix == ".jsonl" and path.stat().st_size != index.bytes):
+        return True
+    return any(
+        span.recorder_run == run and (to_ns is None or span.first_ts < to_ns) for span in index.runs
     )
-
-
-def _lines_of(paths: Sequence[Path]) -> Iterator[bytes]:
-    for path in paths:
-        with open_lines(path) as file:
-            yield from file
 
 
 def _days_of(path: Path, from_ns: int | None, to_ns: int | None) -> list[Path]:
@@ -290,20 +212,12 @@ def _days_of(path: Path, from_ns: int | None, to_ns: int | None) -> list[Path]:
         return [path.parent]
     if not path.is_dir():
         raise NotARecording(f"{path}: no such file or directory")
-    days = sorted(day for day in path.iterdir() if day.is_dir() and _is_day(day.name)) or [path]
+    days = sorted(day for day in path.iterdir() if day.is_dir() and is_day(day.name)) or [path]
     if days == [path]:
         return days
     first = "" if from_ns is None else f"{_utc(from_ns) - _WARM_START:%Y-%m-%d}"
     last = "9999" if to_ns is None else f"{_utc(to_ns):%Y-%m-%d}"
     return [day for day in days if first <= day.name <= last]
-
-
-def _is_day(name: str) -> bool:
-    try:
-        datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return False
-    return True
 
 
 def _utc(ns: int) -> datetime:
@@ -342,17 +256,3 @@ def _common_table(
     if missing:
         raise NotARecording(f"{path}: {', '.join(missing)} not recorded (has {', '.join(common)})")
     return tuple(common[symbol] for symbol in common if symbol in symbols)
-
-
-def _gap_of_all(symbols: int, core_ts_ns: int) -> EventChunk:
-    """Between two runs nothing was seen: every book is unknown until its next snapshot."""
-    builder = ChunkBuilder()
-    for symbol in range(symbols):
-        builder.add(
-            EventKind.FEED_GAP,
-            symbol=symbol,
-            seq=0,
-            core_ts_ns=core_ts_ns,
-            exchange_ts_ns=core_ts_ns,
-        )
-    return builder.take()

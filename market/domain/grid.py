@@ -41,7 +41,7 @@ class UnitGrid(dict[Any, int]):
 
     def __init__(self, unit: Decimal, *, lowest: int = 0, highest: int = MAX_UNITS) -> None:
         super().__init__()
-        self._unit_numerator, self._unit_decimals = _as_fraction_of_ten(unit)
+        self._unit_numerator, self._unit_decimals = fraction_of_ten(unit)
         self._lowest = lowest
         self._highest = min(highest, MAX_UNITS // self._unit_numerator)
 
@@ -77,7 +77,7 @@ class UnitTexts(dict[int, str]):
 
     def __init__(self, unit: Decimal) -> None:
         super().__init__()
-        self._numerator, self._decimals = _as_fraction_of_ten(unit)
+        self._numerator, self._decimals = fraction_of_ten(unit)
 
     def __missing__(self, units: int) -> str:
         text = decimal_text(units * self._numerator, self._decimals)
@@ -129,7 +129,7 @@ def _plain_text(value: Any) -> str:
     return str(value)
 
 
-def _as_fraction_of_ten(unit: Decimal) -> tuple[int, int]:
+def fraction_of_ten(unit: Decimal) -> tuple[int, int]:
     """unit = numerator / 10**decimals with the smallest decimals >= 0."""
     if not unit.is_finite() or unit <= 0:
         raise BadNumber(f"a unit must be positive, not {unit}")
