@@ -22,6 +22,7 @@ from market.services.import_lines import ImportLines
 
 _VERSION = 1  # of what an import writes: another one has other runs
 _SAVE_EVERY_MESSAGES = 250_000
+_OFF_GRID_ALLOWED = 0.01  # of all messages
 
 OnProgress = Callable[[], None]
 
@@ -84,6 +85,7 @@ def _convert(
                 saved_seq = last_seq
         on_progress()
     assert first is not None  # open_market_data refuses a recording without a message
+    _refuse_wrong_rules(data)
     if not folder.state.is_written:
         folder.written(last_seq)
     return ImportReceipt(
@@ -98,6 +100,18 @@ def _convert(
         last_ts=last_ts,
         exchange_ahead_ns=data.exchange_ahead_ns,
     )
+
+
+def _refuse_wrong_rules(data: MarketData) -> None:
+    """Rules change over the years: prices off today's tick make a recording of gaps."""
+    off_grid, messages = data.faults.counts["off_grid"], sum(data.message_counts.values())
+    if off_grid > _OFF_GRID_ALLOWED * messages:
+        units = ", ".join(f"{i.symbol}: {i.tick_size}, {i.qty_step}" for i in data.instruments)
+        raise BadRecording(
+            data.paths[0], 0,
+            f"{off_grid} of {messages} messages are off the grid of tick and lot ({units})",
+            "give the rules of its time with --instruments",
+        )  # fmt: skip
 
 
 def _run(first_ts_ns: int, key: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from market.adapters.foreign.detection import RecordingFormat
 from market.adapters.foreign.opening import CHUNK_MESSAGES, open_recorded_files
 from market.domain.recordings import BadRecording, MarketData
 from market.services.recorded_chunks import hub_chunks
 
-__all__ = ["BadRecording", "MarketData", "open_market_data"]
+__all__ = ["BadRecording", "MarketData", "RecordingFormat", "open_market_data"]
 
 
 def open_market_data(
@@ -24,8 +25,10 @@ def open_market_data(
     to_ns: int | None = None,
     instruments_file: Path | None = None,
     chunk_messages: int = CHUNK_MESSAGES,
+    as_linear: bool = False,
+    expected: RecordingFormat | None = None,
 ) -> MarketData:
-    """Open recordings of one format; see `open_recorded_files`. Raises: BadRecording."""
+    """Open recordings of one market; see `open_recorded_files`. Raises: BadRecording."""
     return open_recorded_files(
         paths,
         symbols=symbols,
@@ -33,5 +36,7 @@ def open_market_data(
         to_ns=to_ns,
         instruments_file=instruments_file,
         chunk_messages=chunk_messages,
+        as_linear=as_linear,
+        expected=expected,
         hub_chunks=hub_chunks,
     )

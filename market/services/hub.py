@@ -6,10 +6,10 @@ Raw payloads have the shapes of phase 12 §4:
     orderbook  {subtype: SNAPSHOT | CHECKPOINT | DELTA | BBO | GAP | LIVENESS, bids, asks, ts}
     ticker     {lastPrice?, markPrice?, indexPrice?, fundingRate?, nextFundingTime?, openInterest?, ts}
 
-`ts` is exchange time in ms; numbers may be text, int, float or Decimal and become ticks and lots
-exactly. Each message gets the next `seq` of the run and a core time that never goes back. Messages are
-collected until `flush`, which drives the kernel once and hands chunk and frames to the sinks: a live
-feed flushes once per turn of its event loop, a replay as often as it likes.
+`ts` is exchange time in ms (a recording may say `tsNs` instead, in ns); numbers may be text, int, float or
+Decimal and become ticks and lots exactly. Each message gets the next `seq` of the run and a core time that
+never goes back. Messages are collected until `flush`, which drives the kernel once and hands chunk and frames
+to the sinks: a live feed flushes once per turn of its event loop, a replay as often as it likes.
 """
 
 from __future__ import annotations
@@ -283,7 +283,8 @@ def _levels(feed: _SymbolFeed, levels: Sequence[Sequence[Any]]) -> dict[int, int
 def _exchange_ns(payload: Payload) -> int | None:
     ts_ms = payload.get("ts")
     if ts_ms is None:
-        return None
+        ts_ns: int | None = payload.get("tsNs")
+        return ts_ns
     if not isinstance(ts_ms, (int, float)) or not 0 <= ts_ms <= 9_000_000_000_000:
         raise BadNumber(f"ts {str(ts_ms)[:40]} is not ms since the epoch")
     return int(ts_ms) * 1_000_000

@@ -141,19 +141,25 @@ def read_archive(
             yield from feed.records(line, None, str(path), number)
 
 
-class _ArchiveLine(msgspec.Struct):
+class ArchiveHead(msgspec.Struct):
+    """The first message of an archive."""
+
     topic: str = ""
+    ts: int = 0
     data: dict[str, Any] = {}
 
+    @property
+    def symbol(self) -> str:
+        return symbol_of(self.topic)
 
-_decode_archive = msgspec.json.Decoder(_ArchiveLine).decode
+
+_decode_archive = msgspec.json.Decoder(ArchiveHead).decode
 
 
-def archive_symbol(line: bytes) -> str | None:
-    """The symbol of an archived order book message, None when `line` is none."""
+def archive_message(line: bytes) -> ArchiveHead | None:
+    """An archived order book message, None when `line` is none."""
     try:
         message = _decode_archive(line)
     except msgspec.MsgspecError:
         return None
-    is_book = message.topic.startswith("orderbook.") and "u" in message.data
-    return symbol_of(message.topic) if is_book else None
+    return message if message.topic.startswith("orderbook.") and "u" in message.data else None

@@ -2,60 +2,138 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from market.adapters.foreign.binance_usdm import split_line
-from market.adapters.foreign.bybit_files import CaptureLine, archive_symbol
+from market.adapters.foreign import csv_markets
+from market.adapters.foreign.binance import split_line
+from market.adapters.foreign.bybit_files import CaptureLine, archive_message
+from market.adapters.foreign.csv_files import decimal_ns, header_of, read_rows
+from market.adapters.foreign.hftbacktest_files import head_of, is_hftbacktest
 from market.adapters.foreign.line_files import read_lines
-from market.domain.recordings import BadRecording
+from market.domain.recordings import BadRecording, FaultLog
 
 _LOOKED_AT_LINES = 200
 SUPPORTED = (
     "supported are our own recordings (a data/market folder, a day of it, its .jsonl files), raw Bybit v5 "
-    "captures, Bybit order book archives and Binance USD-M captures"
+    "captures, Bybit order book and trade archives, Binance captures, Tardis trades and quotes, BitMEX "
+    "CSV, and hftbacktest npz"
 )
 
 
 class RecordingFormat(StrEnum):
+    """The value is what people read; `short` is what they type."""
+
     OWN = "our own recording"
     BYBIT_CAPTURE = "Bybit v5 capture"
     BYBIT_ARCHIVE = "Bybit order book archive"
+    BYBIT_TRADES = "Bybit trade archive"
     BINANCE_USDM = "Binance USD-M capture"
+    BINANCE_COINM = "Binance COIN-M capture"
+    BINANCE_SPOT = "Binance spot capture"
+    TARDIS_TRADES = "Tardis trades CSV"
+    TARDIS_QUOTES = "Tardis quotes CSV"
+    BITMEX_BOOK = "BitMEX book CSV"
+    BITMEX_TRADES = "BitMEX trades CSV"
+    HFTBACKTEST = "hftbacktest file"
+
+    @property
+    def short(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+
+# Formats that may be opened together: two views of one market.
+FAMILIES = (
+    {RecordingFormat.BYBIT_ARCHIVE, RecordingFormat.BYBIT_TRADES},
+    {RecordingFormat.TARDIS_TRADES, RecordingFormat.TARDIS_QUOTES},
+    {RecordingFormat.BITMEX_BOOK, RecordingFormat.BITMEX_TRADES},
+)
+_CSV = {
+    csv_markets.BYBIT_TRADES: (RecordingFormat.BYBIT_TRADES, 9),
+    csv_markets.TARDIS_TRADES: (RecordingFormat.TARDIS_TRADES, 3),
+    csv_markets.TARDIS_QUOTES: (RecordingFormat.TARDIS_QUOTES, 3),
+    csv_markets.BITMEX_BOOK: (RecordingFormat.BITMEX_BOOK, 6),
+    csv_markets.BITMEX_TRADES: (RecordingFormat.BITMEX_TRADES, 6),
+}
+_BARS = {"high", "low", "close"}
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """`symbol` of single-symbol formats; of Binance captures also when the file begins (receive time)
-    and by how much the exchange's clock is ahead of the receiver's: at least 0, in its first lines."""
+    """What is known of a file before it is read.
+
+    `symbol` of single-symbol formats, `symbols` those in the first lines of a CSV; `first_ns`: when it begins
+    (core time); `exchange_ahead_ns`: by how much the exchange's clock is ahead of the receiver's there, at
+    least 0; `venue`: a Tardis exchange.
+    """
 
     format: RecordingFormat
     path: Path
     symbol: str = ""
     first_ns: int = 0
     exchange_ahead_ns: int = 0
+    symbols: tuple[str, ...] = ()
+    venue: str = ""
 
 
 def detect(path: Path) -> Detected:
     """Raises BadRecording with what was found instead."""
     if path.is_dir():
         return Detected(RecordingFormat.OWN, path)
+    if is_hftbacktest(path):
+        head = head_of(path)
+        return Detected(
+            RecordingFormat.HFTBACKTEST, path, head.symbol, head.first_ns, head.exchange_ahead_ns
+        )
     lines = [line for _, line in islice(read_lines(path), _LOOKED_AT_LINES)]
     for line in lines:
-        if (symbol := archive_symbol(line)) is not None:
-            return Detected(RecordingFormat.BYBIT_ARCHIVE, path, symbol)
+        if (message := archive_message(line)) is not None:
+            return Detected(
+                RecordingFormat.BYBIT_ARCHIVE, path, message.symbol, message.ts * 1_000_000
+            )
         if _is_own(line):
             return Detected(RecordingFormat.OWN, path)
         if _is_capture(line):
-            return Detected(RecordingFormat.BYBIT_CAPTURE, path)
+            return Detected(RecordingFormat.BYBIT_CAPTURE, path, first_ns=_first_received_ns(lines))
         if line[:13].isdigit() and b" {" in line[:21]:
             return _binance(lines, path)
-    begin = lines[0][:60].decode("utf-8", "replace") if lines else ""
+    return _csv(lines[0] if lines else b"", path)
+
+
+def _csv(first_line: bytes, path: Path) -> Detected:
+    header = set(header_of(first_line))
+    for columns, (kind, unit_digits) in _CSV.items():
+        if header.issuperset(columns):
+            return _csv_head(Detected(kind, path), columns, unit_digits)
+    if header >= _BARS:
+        raise BadRecording(
+            path, 1, "holds candles, no ticks: no trade, no book can be made of them",
+            "import a recording of trades and order books",
+        )  # fmt: skip
+    begin = first_line[:60].decode("utf-8", "replace")
     raise BadRecording(path, 1, f"unknown format, it begins with {begin!r}", SUPPORTED)
+
+
+def _csv_head(found: Detected, columns: tuple[str, ...], unit_digits: int) -> Detected:
+    """With the symbols of the first rows; rows that cannot be read are left for the reader to report."""
+    symbols: dict[str, None] = {}
+    first_ns, venue = 0, ""
+    venue_column = ("exchange",) if "local_timestamp" in columns else ()
+    wanted = (columns[0], columns[1], *venue_column)
+    for _, row in islice(read_rows(found.path, wanted, FaultLog()), _LOOKED_AT_LINES):
+        symbols[row[1]] = None
+        venue = row[2] if venue_column else ""
+        try:
+            first_ns = first_ns or decimal_ns(row[0], unit_digits)
+        except ValueError:
+            continue
+    if not symbols:
+        raise BadRecording(found.path, 1, "has a header and no row", SUPPORTED)
+    return replace(found, symbols=tuple(sorted(symbols)), first_ns=first_ns, venue=venue)
 
 
 def _is_own(line: bytes) -> bool:
@@ -68,6 +146,17 @@ def _is_capture(line: bytes) -> bool:
     except msgspec.MsgspecError:
         return False
     return record.t in ("header", "http", "connect", "send", "recv")
+
+
+def _first_received_ns(lines: list[bytes]) -> int:
+    for line in lines:
+        try:
+            record = msgspec.json.decode(line, type=CaptureLine)
+        except msgspec.MsgspecError:
+            continue
+        if record.t == "recv":
+            return round(record.ts * 1e6) * 1000
+    return 0
 
 
 def _binance(lines: list[bytes], path: Path) -> Detected:
@@ -86,13 +175,11 @@ def _binance(lines: list[bytes], path: Path) -> Detected:
                 has_diff, has_pu = True, has_pu or message.data.pu >= 0
     if not symbol:
         raise BadRecording(path, 1, "a capture without any stream message", SUPPORTED)
-    if not symbol.endswith("USDT"):
-        raise BadRecording(
-            path, 1, f"{symbol} is not a USDT linear perpetual",
-            "inverse (COIN-M) and dated contracts cannot be replayed",
-        )  # fmt: skip
-    if has_diff and not has_pu:
-        raise BadRecording(
-            path, 1, f"{symbol} was captured on the spot market", "only USD-M futures are supported"
-        )
-    return Detected(RecordingFormat.BINANCE_USDM, path, symbol, first_ns, ahead_ns)
+    kind = RecordingFormat.BINANCE_USDM
+    if "_" in symbol:
+        kind = RecordingFormat.BINANCE_COINM
+    elif has_diff and not has_pu:
+        kind = RecordingFormat.BINANCE_SPOT
+    elif not symbol.endswith("USDT"):
+        kind = RecordingFormat.BINANCE_COINM
+    return Detected(kind, path, symbol, first_ns, ahead_ns)

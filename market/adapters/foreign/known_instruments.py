@@ -1,7 +1,9 @@
 """Trading rules for recordings that carry none: facts of the contracts, as the venues state them.
 
-Binance: `exchangeInfo` of USD-M futures; Bybit: `instruments-info` of category linear. `--instruments`
-overrides them with a file: a Bybit instruments-info reply, or a list of instruments in our own JSON.
+Binance: `exchangeInfo`; Bybit: `instruments-info` of category linear; BitMEX: its contract guide.
+`--instruments` overrides them with a file: a Bybit instruments-info reply, or a list of instruments in our
+own JSON. Spot, inverse and quanto markets are here for those who ask to have them taken as linear: of a
+contract, `qty_step` is then the base coins that one contract stands for, at a price that is named here.
 """
 
 from __future__ import annotations
@@ -17,6 +19,18 @@ from market.domain.instruments import Instrument
 from market.domain.recordings import BadRecording
 
 BINANCE_USDM, BYBIT_LINEAR = "Binance USD-M", "Bybit linear"
+BINANCE_COINM, BINANCE_SPOT, BITMEX = "Binance COIN-M", "Binance spot", "BitMEX"
+
+# What one contract of an inverse or quanto market is taken for: its `qty_step` in the tables below.
+CONTRACTS_AS_LINEAR = {
+    (BINANCE_COINM, "BTCUSD_PERP"): "one contract (100 USD) counts as 0.0016 BTC, as at 62,500 USD",
+    (BINANCE_COINM, "ETHUSD_PERP"): "one contract (10 USD) counts as 0.004 ETH, as at 2,500 USD",
+    (BITMEX, "XBTUSD"): "one contract (1 USD) counts as 0.000125 XBT, as at 8,000 USD",
+    (
+        BITMEX,
+        "ETHUSD",
+    ): "one contract (0.000001 XBT a USD) counts as 0.008 ETH, as at 8,000 USD an XBT",
+}
 
 
 def _rules(
@@ -45,7 +59,7 @@ def _rules(
         leverage_step=Decimal("0.01"),
         price_scale=scale,
         funding_interval_min=480,
-        base_coin=symbol.removesuffix("USDT"),
+        base_coin=symbol.removesuffix("_PERP").removesuffix("USDT").removesuffix("USD"),
     )
 
 
@@ -57,6 +71,17 @@ _KNOWN: dict[str, dict[str, Instrument]] = {
             _rules("ETHUSDT", "0.01", 2, "0.001", "10000", "2000", "20", "306177", "125"),
             _rules("XRPUSDT", "0.0001", 4, "0.1", "10000000", "2000000", "5", "100000", "75"),
             _rules("DOGEUSDT", "0.00001", 5, "1", "50000000", "30000000", "5", "30", "75"),
+        ),
+        BINANCE_COINM: (
+            _rules("BTCUSD_PERP", "0.1", 1, "0.0016", "1600", "96", "0", "4520958", "125"),
+            _rules("ETHUSD_PERP", "0.01", 2, "0.004", "4000", "240", "0", "306177", "100"),
+        ),
+        BINANCE_SPOT: (
+            _rules("NEXOUSDT", "0.001", 3, "0.01", "900000", "100000", "5", "1000", "1"),
+        ),
+        BITMEX: (
+            _rules("XBTUSD", "0.5", 1, "0.000125", "1250", "1250", "0", "1000000", "100"),
+            _rules("ETHUSD", "0.05", 2, "0.008", "80000", "80000", "0", "100000", "50"),
         ),
         BYBIT_LINEAR: (
             _rules("BTCUSDT", "0.10", 2, "0.001", "1500", "150", "5", "1999999.80", "100"),

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from failover.domain.errors import StorageError
 from market.domain.imports import ImportReceipt, ImportRefused
 from market.importing import import_market
-from market.recordings import BadRecording, MarketData, open_market_data
+from market.recordings import BadRecording, MarketData, RecordingFormat, open_market_data
 
 
 class Command(BaseCommand):
@@ -30,7 +30,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--symbol", action="append", default=[], help="only this one; repeatable"
         )
+        parser.add_argument("--format", choices=[one.short for one in RecordingFormat],
+                            help="refuse anything else (formats are told by content)")  # fmt: skip
         parser.add_argument("--instruments", type=Path, help="trading rules that override ours")
+        parser.add_argument(
+            "--as-linear",
+            action="store_true",
+            help="take a spot, inverse or quanto market for a USDT linear perpetual; its notes say how",
+        )
         parser.add_argument("--into", type=Path, help="another folder than data/market")
 
     def handle(self, **options: Any) -> None:
@@ -40,6 +47,8 @@ class Command(BaseCommand):
                 options["paths"],
                 symbols=[s for text in options["symbol"] for s in text.split(",") if s] or None,
                 instruments_file=options["instruments"],
+                as_linear=options["as_linear"],
+                expected=_format(options["format"]),
             )
             receipt, is_new = self._import(data, market_dir)
         except (BadRecording, ImportRefused, StorageError) as error:
@@ -69,3 +78,7 @@ class Command(BaseCommand):
             self.stdout.write(f"data fault: {n} x {kind}")
         for note in receipt.notes:
             self.stdout.write(f"note: {note}")
+
+
+def _format(short: str | None) -> RecordingFormat | None:
+    return next((one for one in RecordingFormat if one.short == short), None)

@@ -45,6 +45,8 @@ class Command(BaseCommand):
         parser.add_argument("--speed", type=_speed, default=None, help="max (default) or a factor")
         parser.add_argument("--config", help="default, demo or a JSON file (TRADING_CONFIG)")
         parser.add_argument("--instruments", type=Path, help="trading rules that override ours")
+        parser.add_argument("--as-linear", action="store_true", help="take a spot, inverse or quanto "
+                            "market for a USDT linear perpetual; the notes say how")  # fmt: skip
         parser.add_argument(
             "--out", type=Path, help="new folder for report, trades, orders, events"
         )
@@ -84,6 +86,7 @@ class Command(BaseCommand):
                 from_ns=options["from_"],
                 to_ns=options["to"],
                 instruments_file=options["instruments"],
+                as_linear=options["as_linear"],
             )
             run_id = f"r{uuid.uuid4().hex[:10]}"
             with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Raw captures of Binance USD-M futures: `<local receive time> <json>`, one event a line.
+"""Raw captures of Binance (USD-M, COIN-M, spot): `<local receive time> <json>`, one event a line.
 
 Streams: depth (diffs), trade, bookTicker, markPrice; one line without `stream` is the REST snapshot.
 Facts used (Binance "How to manage a local order book", and the captures themselves):
@@ -10,7 +10,8 @@ Facts used (Binance "How to manage a local order book", and the captures themsel
   bookTicker that is newer: such a diff is applied behind that touch, so that the book never goes back;
   a bookTicker older than the book is dropped;
 - trades with `X` other than MARKET (insurance fund, ...) never met the book and are dropped;
-- snapshots hold 1,000 levels a side; what lies beyond is unknown until a diff touches it.
+- snapshots hold 1,000 levels a side; what lies beyond is unknown until a diff touches it;
+- spot diffs have no `pu`: `U` is one above the `u` before it; spot bookTickers have no time of the exchange.
 """
 
 from __future__ import annotations
@@ -88,9 +89,16 @@ class BinanceReader:
     """Reads one symbol's capture, file after file; the book goes on from one file to the next."""
 
     def __init__(
-        self, symbol: str, faults: FaultLog, lines: Counter[str], progress: ReadProgress
+        self,
+        symbol: str,
+        faults: FaultLog,
+        lines: Counter[str],
+        progress: ReadProgress,
+        *,
+        is_spot: bool = False,
     ) -> None:
         self._symbol = symbol
+        self._follows = _follows_spot if is_spot else _follows_futures
         self._faults = faults
         self._lines = lines
         self._progress = progress
@@ -133,6 +141,8 @@ class BinanceReader:
                 return self._fault("unknown_message", "neither a stream nor a snapshot")
             self._lines["snapshot"] += 1
             return self._on_snapshot(message)
+        if not data.e and data.u:
+            data.e = "bookTicker"  # spot says it in the stream's name alone
         if data.s != self._symbol:
             return self._fault("other_symbol", f"{data.s} in a capture of {self._symbol}")
         handle = self._handlers.get(data.e)
@@ -158,20 +168,17 @@ class BinanceReader:
         if not book.is_synced:
             book.buffered.append(diff)
             return ()
-        if not book.spans_snapshot:
-            if diff.u < book.last_u:
-                return ()
-            is_next = diff.U <= book.last_u <= diff.u or diff.pu == book.last_u
-        else:
-            is_next = diff.pu == book.last_u
-        if not is_next:
-            return self._lost("sequence_gap", f"{diff.pu} does not follow {book.last_u}", diff)
+        if not book.spans_snapshot and diff.u < book.last_u:
+            return ()
+        if not self._follows(diff, book):
+            before = diff.U - 1 if diff.pu < 0 else diff.pu
+            return self._lost("sequence_gap", f"{before} does not follow {book.last_u}", diff)
         try:
             bids, asks = self._levels(diff)
         except ValueError as error:
             return self._lost("bad_line", str(error))
         book.spans_snapshot, book.last_u = True, diff.u
-        return (self._orderbook("DELTA", bids, asks, diff.T),)
+        return (self._orderbook("DELTA", bids, asks, diff.T or diff.E),)
 
     def _lost(self, kind: str, detail: str, diff: _Data | None = None) -> Sequence[RawRecord]:
         """The book cannot go on before its next snapshot; `diff` may belong behind that."""
@@ -226,7 +233,7 @@ class BinanceReader:
 
     def _touch(self, touch: _Data) -> Sequence[RawRecord]:
         bids, asks = [(touch.b, touch.B)], [(touch.a, touch.A)]
-        payload = {"subtype": "BBO", "bids": bids, "asks": asks, "ts": touch.T}
+        payload = {"subtype": "BBO", "bids": bids, "asks": asks, "ts": touch.T or None}
         return (self._record("orderbook", payload),)
 
     def _orderbook(self, subtype: str, bids: list[Pair], asks: list[Pair], ts_ms: int) -> RawRecord:
@@ -243,6 +250,19 @@ class BinanceReader:
     def _check_synced(self) -> None:
         if not self._book.is_synced and self._lines["snapshot"] == 0:
             self._fault("no_snapshot", f"no book snapshot of {self._symbol}: its book stays empty")
+
+
+def _follows_futures(diff: _Data, book: _Book) -> bool:
+    if diff.pu == book.last_u:
+        return True
+    return not book.spans_snapshot and diff.U <= book.last_u <= diff.u
+
+
+def _follows_spot(diff: _Data, book: _Book) -> bool:
+    """The first one after a snapshot may begin before it, later ones begin where the last one ended."""
+    if book.spans_snapshot:
+        return book.last_u + 1 == diff.U
+    return diff.U <= book.last_u + 1 <= diff.u + 1
 
 
 def _behind(levels: list[Pair], price: str, size: str, *, sign: int) -> list[Pair]:
