@@ -101,8 +101,8 @@ class Tape(Protocol):
 
     def remember(self, memory: bytes, now_ns: int) -> None: ...
 
-    def input(self, item: TapeInput) -> None:
-        """Told before the account acts on it."""
+    def input(self, item: TapeInput, content: bytes = b"") -> None:
+        """Told before the account acts on it; `content` are the messages or frames themselves."""
 
     def output(self, item: TapeOutput) -> None:
         """Given by the last input."""

@@ -23,7 +23,7 @@ from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
 from execution.services.projection import Projection
 from execution.services.simulated_account import CONFIG_INVALID, SimulatedAccount, Sinks
-from execution.services.simulation import SYMBOLS_CODEC, SimulationService, Streams, input_clock
+from execution.services.simulation import SYMBOLS_CODEC, InputClock, SimulationService, Streams
 from execution.services.tape import JournalTape
 from failover.adapters.archive import Archive
 from failover.adapters.heartbeats import read_heartbeats
@@ -72,7 +72,7 @@ async def start_execution(
     table = await _wait_for_symbols(context, bus, streams.symbols)
     if not table:
         return
-    data, clock = settings.DATA_DIR, input_clock()
+    data, clock = settings.DATA_DIR, InputClock()
     run_id = f"e{uuid.uuid4().hex[:10]}"
     logging_config = follower.config.document["logging"]
     archive = Archive(logging_config.folder(data), logging_config)

@@ -155,7 +155,7 @@ class _Tape:
     def remember(self, memory: bytes, now_ns: int) -> None:
         """Not asked for."""
 
-    def input(self, item: TapeInput) -> None:
+    def input(self, item: TapeInput, content: bytes = b"") -> None:
         self.taken = item
 
     def output(self, item: TapeOutput) -> None:

@@ -74,6 +74,7 @@ CONFIG_INVALID = "CONFIG_INVALID"
 _UNWRITABLE = "ORDER_LOG_UNWRITABLE"
 _NO_MARKET = "SYMBOL_WITHOUT_MARKET"
 _ENCODER = msgspec.msgpack.Encoder()
+_NO_STEP = _ENCODER.encode(([], []))  # a commit of what was done before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,7 +190,8 @@ class SimulatedAccount:
         bus_ms, bus_seq = _order(entry.entry_id)
         seal = zlib.crc32(entry.payload)
         self._begin(
-            MarketRead(now_ns, entry.run_id, entry.number, entry.count, bus_ms, bus_seq, seal)
+            MarketRead(now_ns, entry.run_id, entry.number, entry.count, bus_ms, bus_seq, seal),
+            entry.payload,
         )
         self._arrived(entry)
         self._last_market_ns = now_ns
@@ -208,7 +210,9 @@ class SimulatedAccount:
 
     def on_frames(self, frames: Frames, entry: Entry, now_ns: int) -> None:
         seal = zlib.crc32(entry.payload)
-        self._begin(FramesRead(now_ns, entry.run_id, entry.number, entry.count, seal))
+        self._begin(
+            FramesRead(now_ns, entry.run_id, entry.number, entry.count, seal), entry.payload
+        )
         self._publish_steps(self.desk.on_quotes(frames))
 
     def on_request(self, request: OrderRequest | RepriceHint, entry: Entry, now_ns: int) -> None:
@@ -270,10 +274,10 @@ class SimulatedAccount:
         if self._backlog or _UNWRITABLE in self.core.book.safe_mode:
             self._retry_backlog(now_ns)
 
-    def _begin(self, item: TapeInput) -> None:
+    def _begin(self, item: TapeInput, content: bytes = b"") -> None:
         if self.tape.wants_memory():
             self.tape.remember(self.memory(), self._now_ns)
-        self.tape.input(item)
+        self.tape.input(item, content)
         self._now_ns, self._writes = item.now_ns, 0
 
     def _arrived(self, entry: Entry) -> None:
@@ -414,6 +418,7 @@ class SimulatedAccount:
             self.tape.output(WriteFailed(self._writes, error.reason))
             return
         self._number = commit.number
+        self.tape.output(StepMade(self._number, state_seal(commit), _NO_STEP))
         self.log.warning("order_log_writable_again")
         self._publish(self.core.clear_safe_mode(_UNWRITABLE, now_ns))
 

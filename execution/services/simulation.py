@@ -38,10 +38,19 @@ _CATCH_UP_LIMIT_S = 5.0
 _YIELD_EVERY = 50  # inputs handled before the loop gets a turn
 
 
-def input_clock() -> Callable[[], int]:
-    """Instants of inputs, ns: they never go back, and are whole microseconds (finer is but journal)."""
-    clock = CoreClock()
-    return lambda: clock() // 1_000 * 1_000
+class InputClock:
+    """Instants of inputs, ns: each later than the one before, in whole microseconds (finer is but journal).
+
+    So the journal tells also in which order inputs were taken that came together.
+    """
+
+    def __init__(self) -> None:
+        self._clock = CoreClock()
+        self._last_ns = 0
+
+    def __call__(self) -> int:
+        self._last_ns = max(self._clock() // 1_000 * 1_000, self._last_ns + 1_000)
+        return self._last_ns
 
 
 class SymbolsChanged(Exception):

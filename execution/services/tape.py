@@ -10,11 +10,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from execution.domain.tape import TapeInput, TapeOutput, pack_inputs, pack_outputs
+from execution.domain.tape import (
+    FramesRead,
+    MarketRead,
+    TapeInput,
+    TapeOutput,
+    pack_inputs,
+    pack_outputs,
+)
 
 GATHER_NS = 1_000_000_000
 GATHER_ITEMS = 1_000
 KIND = "INPUTS"
+RAW_STREAM, FRAMES_STREAM = "market.raw", "market.frames"
 
 
 class Journal(Protocol):
@@ -28,6 +36,10 @@ class Journal(Protocol):
 
     def stood(self, at_ns: int, payload: bytes) -> None: ...
 
+    def keep_last(
+        self, at_ns: int, stream: str, run_id: str, first: int, count: int, content: bytes
+    ) -> None: ...
+
 
 class NoTape:
     """For an account that nobody will ask to prove anything."""
@@ -38,7 +50,7 @@ class NoTape:
     def remember(self, memory: bytes, now_ns: int) -> None:
         """Not kept."""
 
-    def input(self, item: TapeInput) -> None:
+    def input(self, item: TapeInput, content: bytes = b"") -> None:
         """Not kept."""
 
     def output(self, item: TapeOutput) -> None:
@@ -48,28 +60,41 @@ class NoTape:
 class JournalTape:
     """A `Tape`. `end` must be called before the journal is closed."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, gather_ns: int = GATHER_NS) -> None:
         self._journal = journal
+        self._gather_ns = gather_ns
         self._inputs: list[TapeInput] = []
         self._outputs: list[TapeOutput] = []
         self._next_number = 1
+        self._market_runs: dict[str, str] = {}  # of each stream, the run that was read last
+        self._wants_memory = False
 
     def wants_memory(self) -> bool:
-        return self._journal.wants_checkpoint()
+        return self._wants_memory or self._journal.wants_checkpoint()
 
     def remember(self, memory: bytes, now_ns: int) -> None:
+        self._wants_memory = False
         self.end()
         self._journal.stood(now_ns, memory)
 
-    def input(self, item: TapeInput) -> None:
+    def input(self, item: TapeInput, content: bytes = b"") -> None:
+        if isinstance(item, MarketRead | FramesRead):
+            self._keep_last(item, content)
         inputs = self._inputs
         if inputs and (
             self._outputs
-            or item.now_ns - inputs[0].now_ns >= GATHER_NS
+            or item.now_ns - inputs[0].now_ns >= self._gather_ns
             or len(inputs) >= GATHER_ITEMS
         ):
             self.end()
         self._inputs.append(item)
+
+    def _keep_last(self, item: MarketRead | FramesRead, content: bytes) -> None:
+        """What a killed market did not record itself is evidence; the proof goes on from a state behind."""
+        stream = RAW_STREAM if isinstance(item, MarketRead) else FRAMES_STREAM
+        self._journal.keep_last(item.now_ns, stream, item.run_id, item.number, item.count, content)
+        if self._market_runs.setdefault(stream, item.run_id) != item.run_id:
+            self._market_runs[stream], self._wants_memory = item.run_id, True
 
     def output(self, item: TapeOutput) -> None:
         self._outputs.append(item)

@@ -187,6 +187,13 @@ class JournalWriter:
                 self._open = _OpenRange(kind, at_ns, stream, run_id, first)
             self._open.add(at_ns, count, content)
 
+    def keep_last(
+        self, at_ns: int, stream: str, run_id: str, first: int, count: int, content: bytes
+    ) -> None:
+        """As `take_range` keeps evidence for a `Tail`, for a core that journals its pieces itself."""
+        with self._turn:
+            self._keep_last(at_ns, stream, run_id, first, count, content)
+
     def made(self, payload: bytes) -> None:
         """What the inputs since the last call gave; leave it out where they gave nothing."""
         self._put(Made(payload))

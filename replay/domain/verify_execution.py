@@ -7,7 +7,7 @@ at the very input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +16,10 @@ from execution.domain.tape import (
     FramesRead,
     MarketGapped,
     MarketRead,
+    RowsTold,
+    StepMade,
     TapeInput,
+    TapeOutput,
     WriteFailed,
     unpack_inputs,
     unpack_outputs,
@@ -84,8 +87,54 @@ def input_of(record: Taken) -> FedInput:
     return FedInput(number, _KINDS[record.kind](**values), failed)
 
 
+class Given(dict[str, Any]):
+    """One output as a report shows it; the last one of a `TapeOutput` carries it as `item`."""
+
+    item: TapeOutput | None = None
+
+
+def shown(outputs: Sequence[TapeOutput]) -> list[Given]:
+    """Each line, command, piece of news and row by itself. Raises: msgspec.DecodeError."""
+    given: list[Given] = []
+    for output in outputs:
+        given += _parts(output)
+        given[-1].item = output
+    return given
+
+
+def taped(given: Sequence[Given]) -> list[TapeOutput]:
+    """Inverse of `shown`."""
+    return [part.item for part in given if part.item is not None]
+
+
+def _parts(output: TapeOutput) -> list[Given]:
+    if isinstance(output, StepMade):
+        lines, commands = msgspec.msgpack.decode(output.payload)
+        seal = {"number": output.number, "stateSeal": output.state_seal}
+        return [*_tagged(lines), *_tagged(commands), _given("StepMade", seal)]
+    if isinstance(output, WriteFailed):
+        return [_given("WriteFailed", {"write": output.write, "reason": output.reason})]
+    decoded = msgspec.msgpack.decode(output.payload)
+    if isinstance(output, RowsTold):
+        return [_given("Row", row) for row in decoded]
+    return _tagged(decoded)
+
+
+def _tagged(messages: list[dict[str, Any]]) -> list[Given]:
+    return [_given(str(message.get("kind", "News")), message) for message in messages]
+
+
+def _given(kind: str, about: dict[str, Any]) -> Given:
+    """Its class is named for what it is: that is the name a report gives it."""
+    of_kind = _GIVEN.get(kind) or _GIVEN.setdefault(kind, type(kind, (Given,), {}))
+    return of_kind(about)
+
+
+_GIVEN: dict[str, type[Given]] = {}
+
+
 class InputOrder:
-    """Knows the order inputs must have been taken in: time never goes back, streams count on."""
+    """Knows the order inputs must have been taken in: each later than the one before, streams count on."""
 
     def __init__(self) -> None:
         self._now_ns = 0
@@ -104,9 +153,9 @@ class InputOrder:
 
     def _fault(self, number: int, item: TapeInput) -> str:
         if self._next_number and number != self._next_number:
-            return f"input {number} follows input {self._next_number - 1}"
-        if item.now_ns < self._now_ns:
-            return f"taken at {item.now_ns}, after one taken at {self._now_ns}"
+            return f"it follows input {self._next_number - 1}"
+        if item.now_ns <= self._now_ns:
+            return f"taken at {item.now_ns}, behind one taken at {self._now_ns}"
         if isinstance(item, MarketRead | FramesRead):
             return self._stream_fault(item)
         return ""

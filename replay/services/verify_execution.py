@@ -7,7 +7,7 @@ journal, so the same proof holds for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,15 +21,77 @@ from execution.domain.tape import (
     pack_outputs,
     unpack_outputs,
 )
-from execution.services.account_memory import RunStart
+from execution.services.account_memory import RunFacts, RunStart
 from execution.services.refeed import Refeed
-from failover.domain.journal import Begun, Taken, TakenRange
+from failover.domain.days import iso_ms
+from failover.domain.journal import Begun, Numbered, Taken, TakenRange
 from market.domain.events import pack_chunk
 from market.domain.frames import pack_frames
-from replay.domain.verify_core import InputDiffers, MarketSource
-from replay.domain.verify_execution import InputOrder, input_of
+from replay.domain.verify_core import InputDiffers, MarketSource, Window, verify_run
+from replay.domain.verify_execution import Given, InputOrder, each_input, input_of, shown, taped
+from replay.domain.verify_report import EXECUTION, CoreReport, Divergence
 
+RAW = "market.raw"
 _decode_start = msgspec.msgpack.Decoder(RunStart).decode
+
+
+class ExecutionProofs:
+    """Proves the runs of execution one after the other, oldest first, and that each began where the one
+    before had ended.
+    """
+
+    def __init__(self, source: MarketSource) -> None:
+        self.report = CoreReport(core=EXECUTION)
+        self._source = source
+        self._before: ExecutionUnderProof | None = None
+
+    def prove(
+        self,
+        records: Iterable[Numbered],
+        *,
+        start: int = 1,
+        window: Window = Window(),  # noqa: B008
+    ) -> CoreReport:
+        """One run (see `verify_run`); returns what it came to, and adds it to `report`."""
+        proof = ExecutionUnderProof(self._source)
+        found = verify_run(EXECUTION, each_input(records), proof, start=start, window=window)
+        if self._before is not None and proof.start is not None:
+            _look_at_the_seam(self._before, proof.start.facts, found)
+        self._before = proof
+        self.report.add(found)
+        return found
+
+
+def _look_at_the_seam(before: ExecutionUnderProof, facts: RunFacts, found: CoreReport) -> None:
+    """A killed run may have done more than its journal holds; the next one says how far it had come."""
+    step = before.last_step
+    found.unproved += max(0, facts.number - step.number) + _messages_missing(before, facts)
+    if facts.number != step.number or facts.state_seal in (0, step.state_seal):
+        return
+    found.note(
+        Divergence(
+            core=EXECUTION,
+            run_id=facts.run_id,
+            number=1,
+            at=iso_ms(before.now_ns),
+            at_ns=before.now_ns,
+            what="STATE",
+            place=f"the state of commit {facts.number}, with which this run began",
+            recorded=facts.state_seal,
+            replayed=step.state_seal,
+            inputs_around=[],
+        )
+    )
+
+
+def _messages_missing(before: ExecutionUnderProof, facts: RunFacts) -> int:
+    """Market messages that the run before had read when it was killed, and not journalled."""
+    run_id, number = before.last_message
+    places = [place for key, place in facts.positions.items() if key.endswith(RAW)]
+    return sum(
+        max(0, place.next_number - 1 - (number if place.run_id == run_id else 0))
+        for place in places
+    )
 
 
 class ExecutionUnderProof:
@@ -39,8 +101,9 @@ class ExecutionUnderProof:
         self._source = source
         self._order = InputOrder()
         self.start: RunStart | None = None
-        self.last_step = 0  # number of the last commit that was proved
+        self.last_step = StepMade(0, 0, b"")  # that was fed again
         self.last_message: tuple[str, int] = ("", 0)  # market run, number of the last message fed
+        self.now_ns = 0
 
     def begin(self, begun: Begun) -> None:
         """Raises: msgspec.DecodeError for a journal of another build."""
@@ -52,25 +115,25 @@ class ExecutionUnderProof:
         self._refeed = Refeed(self.start.facts, payload)
         self._order = InputOrder()
 
-    def take(self, record: Taken) -> Sequence[TapeOutput]:
+    def take(self, record: Taken) -> Sequence[Given]:
         """Raises: NotRecorded, InputDiffers."""
         fed = input_of(record)
         if fault := self._order.fault(fed.number, fed.item):
-            raise InputDiffers(fault)
+            raise InputDiffers(f"input {fed.number}: {fault}")
         seen, outputs = self._refeed.feed(fed.item, self._content(fed.item), fed.failed)
         if seen != fed.item:
-            raise InputDiffers(f"{_differing(fed.item, seen)} of input {fed.number} is another")
+            raise InputDiffers(f"input {fed.number}: {_differing(fed.item, seen)} is another")
         self._note(fed.item, outputs)
-        return outputs
+        return shown(outputs)
 
     def take_range(self, record: TakenRange) -> Sequence[Any]:
         raise InputDiffers(f"execution journals no ranges, and here is one of {record.stream}")
 
-    def encode(self, outputs: Sequence[TapeOutput]) -> bytes:
-        return pack_outputs(outputs)
+    def encode(self, outputs: Sequence[Given]) -> bytes:
+        return pack_outputs(taped(outputs))
 
-    def decode(self, payload: bytes) -> list[TapeOutput]:
-        return unpack_outputs(payload)
+    def decode(self, payload: bytes) -> list[Given]:
+        return shown(unpack_outputs(payload))
 
     def state(self) -> bytes:
         return self._refeed.account.memory()
@@ -83,11 +146,12 @@ class ExecutionUnderProof:
         return b""
 
     def _note(self, item: TapeInput, outputs: Sequence[TapeOutput]) -> None:
+        self.now_ns = item.now_ns
         if isinstance(item, MarketRead):
             self.last_message = (item.run_id, item.number + item.count - 1)
         for output in outputs:
             if isinstance(output, StepMade):
-                self.last_step = output.number
+                self.last_step = output
 
 
 def _differing(recorded: TapeInput, seen: TapeInput | None) -> str:

@@ -19,6 +19,7 @@ from execution.domain.config import ExecutionConfig
 from execution.domain.core import ExecutionCore
 from execution.domain.operator import OperatorAction, OperatorCommand
 from execution.domain.profile import ExecutionSettings
+from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.account_memory import RunFacts, RunStart, state_seal
 from execution.services.simulated_account import SimulatedAccount, Sinks
@@ -73,6 +74,11 @@ class Bus:
         self.requests = 0
         self._seq = self._frame_number = 0
         self._mid = dict.fromkeys(range(len(SYMBOLS)), 10_000)
+
+    def next_ns(self) -> int:
+        """No two inputs at one instant, as the service's clock has it."""
+        self.now_ns += 1_000
+        return self.now_ns
 
     def put(self, stream: str, payload: bytes, number: int, count: int) -> Entry:
         entry = Entry(
@@ -215,6 +221,11 @@ class ListJournal:
         self._since_state = 0
         self.records.append(Stood(at_ns, payload))
 
+    def keep_last(
+        self, at_ns: int, stream: str, run_id: str, first: int, count: int, content: bytes
+    ) -> None:
+        """This market is never killed."""
+
     @property
     def numbered(self) -> list[Numbered]:
         return [Numbered(number, record) for number, record in enumerate(self.records, start=1)]
@@ -247,7 +258,16 @@ class Sink:
 class Life:
     """One process of the execution service, fed by hand."""
 
-    def __init__(self, folder: Path, bus: Bus, journal: Any, run_id: str = "e1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bus: Bus,
+        journal: Any,
+        run_id: str = "e1",
+        *,
+        is_simulated: bool = True,
+    ) -> None:
+        """Not simulated: whoever made it puts a `RemoteVenue` in the place of its venue."""
         self.bus, self.journal = bus, journal
         self.archive, self.commits = Archive(folder), CommitStore(folder / "system")
         self.orders = FragileLog(self.archive)
@@ -256,7 +276,7 @@ class Life:
         config = SETTINGS.config
         self.account = SimulatedAccount(
             core=ExecutionCore(table, config, "SIM", run_id, SETTINGS.limits, version="v1"),
-            venue=SimulatedExchange(table, config),
+            venue=SimulatedExchange(table, config) if is_simulated else RemoteVenue(),
             symbols=SYMBOLS,
             settings=SETTINGS,
             sinks=Sinks(
@@ -265,7 +285,9 @@ class Life:
             ),
         )  # fmt: skip
         self.account.recover(recovered, bus.now_ns)
-        self.facts = _facts(self.account, recovered, run_id)
+        self.facts = msgspec.structs.replace(
+            _facts(self.account, recovered, run_id), is_simulated=is_simulated
+        )
         start = RunStart(facts=self.facts, memory=self.account.memory())
         journal.begin(bus.now_ns, msgspec.msgpack.encode(start))
         self.tape = JournalTape(journal)
@@ -281,7 +303,7 @@ class Life:
                 self.read(entry)
 
     def read(self, entry: Entry) -> None:
-        account, now_ns = self.account, self.bus.now_ns
+        account, now_ns = self.account, self.bus.next_ns()
         if entry.stream.endswith("market.raw"):
             account.on_market(unpack_chunk(entry.payload), entry, now_ns)
         elif entry.stream.endswith("market.frames"):
@@ -308,7 +330,7 @@ class Life:
         self.account.on_timer(self.bus.now_ns)
 
     def something_else(self) -> None:
-        roll, now_ns = int(self.bus.dice.integers(6)), self.bus.now_ns
+        roll, now_ns = int(self.bus.dice.integers(6)), self.bus.next_ns()
         if roll == 0:
             self.account.say_latency(
                 "frames are late" if self.bus.dice.random() < 0.5 else "", now_ns
@@ -335,7 +357,7 @@ class Life:
             command_id=entry.entry_id, action=action, reason="test", actor="anna", source="CLI",
             ts_ns=self.bus.now_ns,
         )  # fmt: skip
-        self.account.on_operator(command, entry, self.bus.now_ns)
+        self.account.on_operator(command, entry, self.bus.next_ns())
 
     def checkpoint(self) -> None:
         commit = self.account.checkpoint(self.bus.now_ns)
