@@ -49,6 +49,12 @@ def start_compiling(
     ]
 
 
+def forget_locks(folder: Path, names: Iterable[str]) -> None:
+    """Remove the lock files; for when nothing runs any more."""
+    for name in names:
+        _lock_path(folder, name).unlink(missing_ok=True)
+
+
 def main(arguments: Sequence[str]) -> None:
     folder, work = Path(arguments[0]), [each.partition("=") for each in arguments[1:]]
     locks = {name: _locked(folder, name) for name, _, _ in work}
@@ -59,9 +65,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def _locked(folder: Path, name: str) -> int:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / f"compile-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(_lock_path(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
     return handle
+
+
+def _lock_path(folder: Path, name: str) -> Path:
+    return folder / f"compile-{name}.lock"
 
 
 if __name__ == "__main__":

@@ -58,9 +58,7 @@ class Units:
 
     @classmethod
     def of(cls, instrument: Instrument) -> Units:
-        return cls(
-            fraction_of_ten(instrument.tick_size), fraction_of_ten(instrument.qty_step)
-        )
+        return cls(fraction_of_ten(instrument.tick_size), fraction_of_ten(instrument.qty_step))
 
 
 def _numbers(units: NDArray[np.int64], unit: tuple[int, int]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from failover.management.base import ProvenCommand
 from failover.services.admin_user import BadPasswordHash, ensure_admin
 from failover.services.config_files import load_named
 from failover.services.config_store import ensure_first_version
-from failover.services.first_compile import start_compiling
+from failover.services.first_compile import forget_locks, start_compiling
 from failover.services.run_lock import AlreadyRunning, PortTaken, require_free_port, sole_run
 from failover.services.supervision import ReadyWatch, supervise
 from failover.services.valkey import ValkeyFailed, guarded, make_private_folder, valkey_command
@@ -61,6 +61,8 @@ class Command(ProvenCommand):
             for compiler in compilers:
                 compiler.terminate()
                 compiler.wait()
+            for line in lines:
+                forget_locks(settings.RUN_DIR, line)
 
     def _run(self, services: dict[str, tuple[int, str]]) -> None:
         self._require_ports(services)
