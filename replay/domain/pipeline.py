@@ -60,10 +60,11 @@ class Pipeline:
         exchange_ahead_ns: int = 0,
         execution_by_symbol: Mapping[str, ExecutionConfig] | None = None,
         records: bool = True,
+        telemetry: bool = False,
     ) -> None:
         """Without `records` observers see no order log lines and, but for fills and trades, no rows."""
         self.kernel = MarketKernel(instruments, decision.market)
-        self.strategy = StrategyCore(instruments, decision, run_id, telemetry=False)
+        self.strategy = StrategyCore(instruments, decision, run_id, telemetry=telemetry)
         self.execution = ExecutionCore(
             instruments, execution, RUN_MODE, run_id, decision.risk, execution_by_symbol,
             decision.version, records=records,

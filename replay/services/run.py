@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,13 @@ import msgspec
 
 from execution.domain.config import ExecutionConfig
 from failover.domain.days import iso_ms
-from market.domain.events import EventChunk
+from market.domain.kernel import MarketKernel
 from market.domain.recordings import MarketData
 from replay.domain.digest import RunDigest
 from replay.domain.figures import DigestObserver, RunFigures
 from replay.domain.pipeline import Pipeline, PipelineObserver
+from replay.services.pacer import Pacer
 from strategy.domain.config import DecisionConfig
-
-_LONGEST_SLEEP_S = 0.05  # so that a stop is noticed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +33,21 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
-    """`speed` is market seconds per second, None for as fast as it goes.
+    """`pacer` hands messages out at their time; None: as fast as it goes.
 
+    `telemetry`: observers are told scores and risk at the strategy's pace, as the dashboard is.
     `records`: observers want order log lines and rows of every kind; None: wherever there are observers.
     """
 
     run_id: str
-    speed: float | None = None
+    pacer: Pacer | None = None
     should_stop: Callable[[], bool] = lambda: False
     on_progress: Callable[[], None] = lambda: None
     observers: tuple[PipelineObserver, ...] = ()
     execution_by_symbol: Mapping[str, ExecutionConfig] = field(default_factory=dict)
     records: bool | None = None
+    telemetry: bool = False
+    on_kernel: Callable[[MarketKernel], None] = lambda kernel: None
 
 
 def run_replay(
@@ -64,7 +66,9 @@ def run_replay(
         exchange_ahead_ns=data.exchange_ahead_ns,
         execution_by_symbol=own,
         records=bool(options.observers) if options.records is None else options.records,
+        telemetry=options.telemetry,
     )
+    options.on_kernel(pipeline.kernel)
     started = time.perf_counter()
     is_complete = _feed_all(pipeline, data, options)
     pipeline.finish()
@@ -91,35 +95,13 @@ def run_replay(
 
 def _feed_all(pipeline: Pipeline, data: MarketData, options: ReplayOptions) -> bool:
     """Feed chunk after chunk; False when it was asked to stop before the end."""
-    chunks = data.chunks
-    if options.speed is not None:
-        chunks = paced(chunks, options.speed, options.should_stop)
+    chunks = data.chunks if options.pacer is None else options.pacer.paced(data.chunks)
     for chunk in chunks:
         if options.should_stop():
             return False
         pipeline.feed(chunk)
         options.on_progress()
     return not options.should_stop()
-
-
-def paced(
-    chunks: Iterator[EventChunk], speed: float, should_stop: Callable[[], bool]
-) -> Iterator[EventChunk]:
-    """Hand out messages when their core time comes, `speed` market seconds per second."""
-    started, first_ns = time.perf_counter(), None
-    for chunk in chunks:
-        position = 0
-        while position < len(chunk) and not should_stop():
-            if first_ns is None:
-                first_ns = int(chunk.core_ts_ns[0])
-            market_ns = first_ns + int((time.perf_counter() - started) * speed * 1e9)
-            stop = int(chunk.core_ts_ns.searchsorted(market_ns, side="right"))
-            if stop > position:
-                yield chunk.slice(position, stop)
-                position = stop
-            else:
-                wait_s = (int(chunk.core_ts_ns[position]) - market_ns) / 1e9 / speed
-                time.sleep(min(wait_s, _LONGEST_SLEEP_S))
 
 
 def _report(

@@ -6,6 +6,7 @@ import signal
 import sys
 import uuid
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from replay.adapters import open_market_data
 from replay.adapters.run_files import OutputFolderInUse, RunFiles
 from replay.adapters.run_rows import save_run
 from replay.management.arguments import STOPPED, instant
+from replay.services.pacer import Pacer
 from replay.services.report_text import report_lines
 from replay.services.run import ReplayOptions, ReplayResult, run_replay
 from replay.wiring import load_settings
@@ -88,6 +90,8 @@ class Command(BaseCommand):
                 instruments_file=options["instruments"],
                 as_linear=options["as_linear"],
             )
+            pacer = None if speed is None else Pacer(speed)
+            stop.on_ask = pacer.stop if pacer else None
             run_id = f"r{uuid.uuid4().hex[:10]}"
             with ExitStack() as stack:
                 files = RunFiles(options["out"], run_id) if options["out"] else None
@@ -96,7 +100,7 @@ class Command(BaseCommand):
                 progress = stack.enter_context(_Progress(data))
                 replay = ReplayOptions(
                     run_id=run_id,
-                    speed=speed,
+                    pacer=pacer,
                     should_stop=lambda: stop.asked,
                     on_progress=progress.show,
                     observers=(files,) if files else (),
@@ -123,6 +127,7 @@ class _Stop:
 
     def __init__(self, command: BaseCommand) -> None:
         self.asked = False
+        self.on_ask: Callable[[], None] | None = None
         self._command = command
         self._before: dict[signal.Signals, Any] = {}
 
@@ -138,6 +143,8 @@ class _Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.asked = True
+        if self.on_ask:
+            self.on_ask()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._command.stderr.write("stopping after the messages at hand")
 
