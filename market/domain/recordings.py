@@ -74,6 +74,7 @@ class MarketData:
     notes: list[str] = field(default_factory=list)
     exchange_ahead_ns: int = 0
     is_own: bool = False  # recorded (or imported) by us
+    first_event_index: int = 0  # of its session: events before the first chunk
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.venue import VenueUpdate
 from market.domain.frames import Frames
-from strategy.domain.messages import StateEvent, StrategyOutput
+from strategy.domain.messages import ScoreUpdate, StateEvent, StrategyOutput
 
 
 class OutputFolderInUse(ValueError):
@@ -21,15 +21,20 @@ class OutputFolderInUse(ValueError):
 class RunFiles:
     """A pipeline observer that writes; every record carries the run id."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
-        """Make `folder`. Raises OutputFolderInUse when it holds anything, OSError when it cannot be made."""
+    def __init__(
+        self, folder: Path, run_id: str, names: Sequence[str] = ("trades", "orders", "events")
+    ) -> None:
+        """Make `folder`; records without a file in `names` are left out.
+
+        Raises OutputFolderInUse when it holds anything, OSError when it cannot be made.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise OutputFolderInUse(f"{folder}: is not empty; name a new folder for the results")
         self._folder = folder
         self._run_id = run_id
         self._files: dict[str, IO[bytes]] = {
-            name: (folder / f"{name}.jsonl").open("wb") for name in ("trades", "orders", "events")
+            name: (folder / f"{name}.jsonl").open("wb") for name in names
         }
 
     def on_frames(self, frames: Frames) -> None:
@@ -40,6 +45,8 @@ class RunFiles:
         for output in outputs:
             if isinstance(output, StateEvent):
                 self._write("events", msgspec.to_builtins(output))
+            elif isinstance(output, ScoreUpdate):
+                self._write("scores", msgspec.to_builtins(output))
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         del now_ns
@@ -62,5 +69,7 @@ class RunFiles:
             file.close()
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
+        if name not in self._files:
+            return
         line = msgspec.json.encode({"runId": self._run_id, **record})
         self._files[name].write(line + b"\n")

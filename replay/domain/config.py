@@ -1,4 +1,4 @@
-"""Section `replay` of the trading config (phase 12 §1.3, and what running replays in a shared system takes)."""
+"""Section `replay` of the trading config: phase 12 §1.3, and the time limits of a shared replay."""
 
 from __future__ import annotations
 
