@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import uuid
@@ -13,9 +14,11 @@ from typing import Any
 from redis.asyncio import Redis
 
 from failover.adapters.files import write_atomically
+from failover.domain.run_mode import RunMode
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
+from failover.services.run_mode import follow_run_mode
 from failover.wiring import follow_config
 from market.adapters.bus import MarketPublisher
 from market.adapters.bybit_clock import VenueClock
@@ -33,7 +36,9 @@ from market.services.instruments import InstrumentBook
 from market.services.latency import MarketLatency, follow_clock
 from market.services.reconfigure import reconfigured
 from market.services.recorder import MarketRecorder
-from market.services.runtime import FeedMeter, MarketRuntime
+from market.services.runtime import FeedGate, FeedMeter, MarketRuntime
+
+logger = logging.getLogger(__name__)
 
 MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 _LOCAL_EXCHANGE_PATIENCE_S = 120.0  # run_all starts both at once, and its first start compiles
@@ -103,7 +108,7 @@ async def start_market(
         open_file=IndexedFile,
         write_whole=write_atomically,
     )
-    clock, meter = CoreClock(), FeedMeter()
+    clock, meter, gate = CoreClock(), FeedMeter(), FeedGate()
     latency = MarketLatency()
     hub = _hub(
         instruments, config, clock, [recorder, publisher, meter, latency], [publisher, latency]
@@ -128,6 +133,7 @@ async def start_market(
         evaluation_interval_ms=config.evaluation_interval_ms,
         details=lambda: _details(run_id, feed, recorder, publisher) | latency.details(),
         report=lambda details: context.report(details=details),
+        gate=gate,
     )
     feed.on_off_grid = runtime.suspect_rules
     venue_clock = VenueClock(endpoints.rest, is_local=endpoints.is_local)
@@ -139,6 +145,9 @@ async def start_market(
         context.unless_stopping(follow_clock(latency.offset, venue_clock.sample)), name="clock"
     )
     context.spawn(runtime.run(context.stopping), name="market")
+    context.spawn(
+        follow_run_mode(context.sleep, lambda mode: _follow(context, gate, mode)), name="run-mode"
+    )
     await follow_config(
         context,
         bus,
@@ -147,6 +156,17 @@ async def start_market(
         lambda active: hub.reconfigure(
             lambda kernel: reconfigured(kernel, instruments, active.document["market"])
         ),
+    )
+
+
+def _follow(context: ServiceContext, gate: FeedGate, mode: RunMode) -> None:
+    """In REPLAY no live connector is open, and none is opened; the heartbeat says which switch we follow."""
+    if mode.is_replay == gate.is_open:
+        logger.info("run_mode", extra={"runMode": mode.run_mode, "sessionId": mode.session_id})
+    gate.set(is_open=not mode.is_replay)
+    context.report(
+        message=f"REPLAY of {mode.session_id}: the live feed is closed" if mode.is_replay else "",
+        details={"runMode": mode.run_mode, "runModeEpoch": mode.epoch},
     )
 
 

@@ -59,6 +59,49 @@ class FeedMeter:
         return round(worst_ns / 1e6, 1)
 
 
+class FeedGate:
+    """Whether the live connector may be open; nobody has said so at first: it stays closed."""
+
+    def __init__(self) -> None:
+        self._opened, self._closed = asyncio.Event(), asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
+    def set(self, *, is_open: bool) -> None:
+        now, other = (self._opened, self._closed) if is_open else (self._closed, self._opened)
+        other.clear()
+        now.set()
+
+    async def feed(self, feed: Feed, stopping: asyncio.Event) -> None:
+        """Run `feed` while the gate is open, until `stopping`; a closed gate ends its connections."""
+        while not stopping.is_set():
+            await _first_of(self._opened, stopping)
+            if not stopping.is_set():
+                await self._run(feed, stopping)
+
+    async def _run(self, feed: Feed, stopping: asyncio.Event) -> None:
+        ended = asyncio.Event()
+        running = asyncio.create_task(feed.run(ended), name="feed-open")
+        either = asyncio.create_task(_first_of(self._closed, stopping), name="feed-end")
+        try:
+            await asyncio.wait({running, either}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.set()
+            either.cancel()
+        await running
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
 class MarketRuntime:
     """Everything that goes on between start and stop; `start` the recorder before, stop it after."""
 
@@ -76,8 +119,15 @@ class MarketRuntime:
         details: Callable[[], dict[str, Any]],
         report: Callable[[dict[str, Any]], None],
         refresh_every_s: float = REFRESH_EVERY_S,
+        gate: FeedGate | None = None,
     ) -> None:
-        """`details` adds figures of the adapters to what is given to `report` each second."""
+        """`details` adds figures of the adapters to what is given to `report` each second.
+
+        Without a `gate` the feed is open from the start.
+        """
+        self._gate = gate or FeedGate()
+        if gate is None:
+            self._gate.set(is_open=True)
         self._hub = hub
         self._feed = feed
         self._publisher = publisher
@@ -105,7 +155,7 @@ class MarketRuntime:
             asyncio.create_task(self._refresh_instruments(), name="instruments"),
             asyncio.create_task(self._report_each_second(), name="report"),
         ]
-        feed = asyncio.create_task(self._feed.run(stopping), name="feed")
+        feed = asyncio.create_task(self._gate.feed(self._feed, stopping), name="feed")
         try:
             await asyncio.wait({feed, *helpers}, return_when=asyncio.FIRST_COMPLETED)
             for task in (feed, *helpers):

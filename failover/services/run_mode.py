@@ -1,0 +1,113 @@
+"""How a service learns the run mode, and how a dead replay engine is found out.
+
+Whoever keeps the row (the replay app) registers its store when Django starts; every service looks at it twice
+a second. While it says REPLAY its engine counts `beats`; a count that stands still for longer than the row's
+own limit means that the engine is dead, and whoever sees that first puts the row back to LIVE: the change is
+conditional on what was seen, so two who see it change it once, and an engine that was only slow finds that
+the row is no longer its own and ends. Time is measured by each watcher's monotonic clock; no two clocks are
+compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from django.db import DatabaseError, close_old_connections
+
+from failover.domain.run_mode import LIVE, RunMode
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+
+
+class RunModeStore(Protocol):
+    """Where the row is. Both raise DatabaseError."""
+
+    def read(self) -> RunMode: ...
+
+    def give_up(self, seen: RunMode) -> bool:
+        """Back to LIVE if the row is still as `seen`; False when somebody was faster."""
+        ...
+
+
+class _AlwaysLive:
+    """Without a replay app there is nothing but LIVE."""
+
+    def read(self) -> RunMode:
+        return LIVE
+
+    def give_up(self, seen: RunMode) -> bool:
+        del seen
+        return False
+
+
+_store: RunModeStore = _AlwaysLive()
+
+
+def register_run_mode_store(store: RunModeStore) -> None:
+    global _store  # noqa: PLW0603  (one per process, set while Django starts)
+    _store = store
+
+
+class RunModeWatch:
+    """Reads the row and judges its engine. `look` blocks: call it in a thread."""
+
+    def __init__(
+        self, store: RunModeStore | None = None, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store or _store
+        self._clock_s = clock_s
+        self._seen: tuple[int, int] = (-1, -1)
+        self._seen_at_s = 0.0
+
+    def look(self) -> RunMode:
+        """The mode as it stands, after a dead engine was given up. Raises: DatabaseError."""
+        mode = self._store.read()
+        now_s = self._clock_s()
+        if self._seen != (mode.epoch, mode.beats):
+            self._seen, self._seen_at_s = (mode.epoch, mode.beats), now_s
+        elif mode.is_replay and now_s - self._seen_at_s > mode.patience_s:
+            if self._store.give_up(mode):
+                logger.error("replay_engine_silent", extra={"sessionId": mode.session_id})
+            return self._store.read()
+        return mode
+
+
+async def follow_run_mode(
+    sleep: Callable[[float], Awaitable[bool]],
+    apply: Callable[[RunMode], Awaitable[None] | None],
+    watch: RunModeWatch | None = None,
+) -> None:
+    """Call `apply` with the mode at once and on every change, until `sleep` says to stop.
+
+    While the database is away the mode last known holds; a service that starts without one starts in LIVE:
+    the live market must be readable without a database, and a replay touches nothing of it.
+    """
+    watch = watch or RunModeWatch()
+    before: RunMode | None = None
+    is_blind = False
+    while True:
+        try:
+            mode = await asyncio.to_thread(_look, watch)
+            is_blind = False
+        except DatabaseError as error:
+            if not is_blind:
+                logger.warning("run_mode_unknown", extra={"reason": str(error)})
+            is_blind, mode = True, before or LIVE
+        if mode != before:
+            before = mode
+            applied = apply(mode)
+            if applied is not None:
+                await applied
+        if await sleep(LOOK_EVERY_S):
+            return
+
+
+def _look(watch: RunModeWatch) -> RunMode:
+    close_old_connections()
+    return watch.look()
