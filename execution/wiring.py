@@ -35,6 +35,7 @@ from failover.domain.days import utc_day
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
+from failover.services.run_mode import follow_run_mode
 from failover.wiring import follow_config
 from market.domain.instruments import Instrument
 
@@ -44,7 +45,7 @@ _EVENTS_MAXLEN, _RECORDS_MAXLEN = 50_000, 50_000
 _LATER = {
     "LIVE": "LIVE comes with the Bybit private connector",
     "DRY_RUN": "DRY_RUN comes with the Bybit private connector",
-    "REPLAY": "REPLAY runs in its own process: manage.py run_replay",
+    "REPLAY": "REPLAY is a run mode of the whole system: start it on the replay page or its API",
 }
 
 
@@ -149,6 +150,7 @@ async def start_execution(
     context.spawn(service.run(), name="consume")
     context.spawn(service.tick(), name="tick")
     context.spawn(service.keep_checkpoints(), name="checkpoint")
+    context.spawn(follow_run_mode(context.sleep, service.on_run_mode), name="run-mode")
     watch = LatencyWatch(
         account.meter,
         lambda: read_heartbeats(bus, settings.BUS_PREFIX, ("market", "strategy")),

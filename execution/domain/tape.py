@@ -90,6 +90,13 @@ class VenueSpoke(_Item, frozen=True, tag=10):
     payload: bytes  # VenueUpdate
 
 
+class EntriesAllowed(_Item, frozen=True, tag=11):
+    """The cause of an `EntriesRefused` is gone."""
+
+    now_ns: int
+    reason: str
+
+
 class StepMade(_Item, frozen=True, tag=20):
     """One step of the core at its write-ahead point, and the CRC-32 of the whole state it left."""
 
@@ -128,6 +135,7 @@ TapeInput = (
     | EntriesRefused
     | LatencyJudged
     | VenueSpoke
+    | EntriesAllowed
 )
 TapeOutput = StepMade | LinesSent | NewsTold | RowsTold | WriteFailed
 

@@ -18,6 +18,7 @@ from execution.domain.profile import ExecutionSettings
 from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.tape import (
+    EntriesAllowed,
     EntriesRefused,
     FramesRead,
     LatencyJudged,
@@ -126,6 +127,8 @@ def _hand_over(account: SimulatedAccount, item: TapeInput, content: bytes) -> No
         account.say_latency(item.text, now_ns)
     elif isinstance(item, VenueSpoke):
         account.on_venue(_decode_update(item.payload), now_ns)
+    elif isinstance(item, EntriesAllowed):
+        account.allow_entries(item.reason, now_ns)
 
 
 def _entry(item: MarketRead | FramesRead, entry_id: str, content: bytes) -> Entry:

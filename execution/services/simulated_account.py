@@ -27,6 +27,7 @@ from execution.domain.profile import ExecutionSettings, execution_settings_of
 from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.tape import (
+    EntriesAllowed,
     EntriesRefused,
     FramesRead,
     LatencyJudged,
@@ -250,6 +251,12 @@ class SimulatedAccount:
         """Safe mode for `reason`, until an operator (or the end of its cause) ends it, over restarts."""
         self._begin(EntriesRefused(now_ns, reason, text))
         self._refuse_entries(reason, text, now_ns)
+
+    def allow_entries(self, reason: str, now_ns: int) -> None:
+        """The cause of `refuse_entries` is proven gone."""
+        self._begin(EntriesAllowed(now_ns, reason))
+        self._checkpointed = -1
+        self._publish_steps(self.core.clear_safe_mode(reason, now_ns))
 
     def _refuse_entries(self, reason: str, text: str, now_ns: int) -> None:
         self._checkpointed = -1  # idle or not: the next checkpoint holds it

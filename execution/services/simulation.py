@@ -20,6 +20,7 @@ from failover.adapters.archive import Archive
 from failover.adapters.journal import JournalWriter
 from failover.adapters.streams import Entry, Gap, MessageCodec, StreamReader
 from failover.domain.errors import StorageError
+from failover.domain.run_mode import REPLAY_REASON, RunMode
 from failover.services.host import ServiceContext
 from market.domain.events import unpack_chunk
 from market.domain.frames import unpack_frames
@@ -98,6 +99,20 @@ class SimulationService:
     bad_inputs: Counter[str] = field(default_factory=Counter)
     _is_caught_up: bool = False
     _lag_ms: float = 0.0
+    _run_mode_epoch: int = -1
+
+    def on_run_mode(self, mode: RunMode) -> None:
+        """While a recorded market is shown nothing is opened; what is open may be closed.
+
+        The next heartbeat says that the switch is followed, with what was open after it.
+        """
+        is_refusing = REPLAY_REASON in self.account.core.book.safe_mode
+        if mode.is_replay and not is_refusing:
+            text = f"session {mode.session_id} is being replayed"
+            self.account.refuse_entries(REPLAY_REASON, text, self.clock())
+        elif is_refusing and not mode.is_replay:
+            self.account.allow_entries(REPLAY_REASON, self.clock())
+        self._run_mode_epoch = mode.epoch
 
     async def run(self) -> None:
         """Consume the bus until a stop; ticks and checkpoints run beside it on the same loop."""
@@ -217,12 +232,15 @@ class SimulationService:
 
     def _report(self) -> None:
         core = self.account.core
+        state = core.execution_snapshot_row(self.clock())
         self.context.report(
             lag_ms=self._lag_ms,
             details={
                 "mode": core.mode,
                 "safeMode": list(core.book.safe_mode),
                 "openTrades": len(core.trades),
+                "openOrders": state["pendingOrdersCount"] + state["activeOrdersCount"],
+                "runModeEpoch": self._run_mode_epoch,
                 "badInputs": sum(self.bad_inputs.values()),
                 "archive": self.archive.details(),
                 "latency": self.account.meter.table.summary(time.time_ns()),
