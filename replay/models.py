@@ -70,3 +70,88 @@ class BacktestRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.profile}"
+
+
+class JobState(models.TextChoices):
+    """A job moves forward through them; the last four are ends."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+    LOST = "LOST"
+
+
+ENDED_STATES = (JobState.DONE, JobState.STOPPED, JobState.FAILED, JobState.LOST)
+
+
+class ReplayJob(models.Model):
+    """One order to replay a session, how far its engine is, and what is wanted of it meanwhile.
+
+    The engine writes the first part, whoever operates it the part named `wanted_*`; `order_number` counts
+    what was wanted, so that the engine sees each order once.
+    """
+
+    session_id = models.CharField(max_length=120)
+    mode = models.CharField(max_length=16)
+    isolated = models.BooleanField(default=False)
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    config = models.CharField(max_length=64, default="active", help_text="Config it decides with.")
+    epoch = models.BigIntegerField(default=0, help_text="Of the run mode it holds; 0 = isolated.")
+    run_id = models.CharField(
+        max_length=40, blank=True, help_text="The lap under way, or the last."
+    )
+    run_ids = models.JSONField(default=list, help_text="All laps, oldest first.")
+    status = models.JSONField(default=dict, help_text="ReplayStatus as of the last beat.")
+    beats = models.BigIntegerField(default=0)
+    error = models.TextField(blank=True)
+    wanted_speed = models.FloatField(null=True, help_text="Null = as fast as it goes.")
+    wanted_pause = models.BooleanField(default=False)
+    wanted_loop = models.BooleanField(default=False)
+    wanted_stop = models.BooleanField(default=False)
+    wanted_seek_ns = models.BigIntegerField(null=True)
+    order_number = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "replay job"
+        ordering = ["-id"]
+        indexes = [
+            # what is under way; and the history of a session
+            models.Index(fields=["state"], name="replay_job_by_state"),
+            models.Index(fields=["session_id", "-id"], name="replay_job_by_session"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.session_id} {self.state}"
+
+
+class RunModeRow(models.Model):
+    """The one row (id 1) that says which market the shared system lives on.
+
+    Every change is a conditional update on `epoch`: a holder that was given up can write nothing more.
+    """
+
+    run_mode = models.CharField(max_length=6, default="LIVE")
+    epoch = models.BigIntegerField(default=0)
+    job = models.ForeignKey(ReplayJob, null=True, on_delete=models.SET_NULL, related_name="+")
+    session_id = models.CharField(max_length=120, blank=True)
+    since = models.DateTimeField(null=True)
+    by = models.CharField(max_length=150, blank=True)
+    beats = models.BigIntegerField(default=0)
+    speed_factor = models.FloatField(null=True)
+    paused = models.BooleanField(default=False)
+    market_ts = models.CharField(max_length=40, blank=True)
+    start_timeout_s = models.FloatField(default=60.0)
+    heartbeat_timeout_s = models.FloatField(default=10.0)
+
+    class Meta:
+        verbose_name = "run mode"
+
+    def __str__(self) -> str:
+        return f"{self.run_mode} {self.session_id}".strip()

@@ -15,8 +15,10 @@ from replay.domain.backtest_parts import BacktestJob, PartResult
 from replay.services.backtest_celery import TASK_NAME
 from replay.services.backtest_run import Stopped
 from replay.services.backtest_workers import run_jobs
+from replay.services.job_process import run_in_process
 from replay.services.profile_run import update_lines, update_profiles
 from replay.services.profile_updater import Stopped as UpdateStopped
+from replay.services.replay_jobs import REPLAY_TASK
 
 logger = logging.getLogger(__name__)
 
@@ -78,3 +80,13 @@ def profile_updater(self: Any) -> dict[str, Any]:
 def _is_draining() -> bool:
     """`failover.services.worker` and Celery itself put an exit code there."""
     return vars(state)["should_stop"] is not None
+
+
+@shared_task(name=REPLAY_TASK, bind=True)
+def replay_job(self: Any, job_id: int) -> str:
+    """One replay, in a process of its own; returns the state it ended in.
+
+    Delivered twice it runs once: a job is claimed before it begins. It stops when it is revoked or the
+    worker drains.
+    """
+    return run_in_process(job_id, lambda: self.request.id in revoked or _is_draining())
