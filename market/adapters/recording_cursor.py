@@ -54,6 +54,7 @@ class CursorSettings:
     from_ns: int | None = None
     to_ns: int | None = None
     block_bytes: int = BLOCK_BYTES
+    on_bytes: Callable[[int], None] = lambda count: None
     on_file: Callable[[FileRead], None] | None = None
 
 
@@ -72,6 +73,7 @@ class FileCursor:
             paths,
             block_bytes=settings.block_bytes,
             reuses_memory=not self._keeps_lines,
+            on_bytes=settings.on_bytes,
             on_file=settings.on_file,
         )
         self._builder = ChunkBuilder()

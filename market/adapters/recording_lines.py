@@ -85,13 +85,16 @@ class BlockReader:
         *,
         block_bytes: int = BLOCK_BYTES,
         reuses_memory: bool = True,
+        on_bytes: Callable[[int], None] = lambda count: None,
         on_file: Callable[[FileRead], None] | None = None,
     ) -> None:
-        """`reuses_memory`: a block is valid until the next one is asked for. `on_file` makes the reader
+        """`reuses_memory`: a block is valid until the next one is asked for. `on_bytes` is told how
+        many more were read. `on_file` makes the reader
         hash what it reads, and is told of each file at its end or when the reader is closed."""
         self._paths = paths
         self._size = block_bytes
         self._reuses_memory = reuses_memory
+        self._on_bytes = on_bytes
         self._on_file = on_file
         self._blocks = self._read()
 
@@ -121,6 +124,7 @@ class BlockReader:
                             if self._on_file is not None:
                                 digest.update(view[start : start + got])
                         read.bytes += got
+                        self._on_bytes(got)
                         text = np.frombuffer(memory, np.uint8)
                         if not got:
                             read.is_whole = True

@@ -9,7 +9,7 @@ it is counted in `Recording.problems`, and a book that misses a line has a FEED_
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,12 +27,21 @@ from market.domain.raw_events import RawEventDecoder, RawEventEncoder, RawFile
 _WARM_START = timedelta(minutes=2)  # a checkpoint is at most one minute old; twice that for safety
 _ALL_BLOCKS_BYTES = 32 << 20
 _SMALLEST_BLOCK = 128 << 10
+_USUAL_COMPRESSION = 10
 
 _decode_instruments = msgspec.json.Decoder(list[Instrument]).decode
 
 
 class NotARecording(ValueError):
     """The path holds nothing to replay; the text says what was looked for and where."""
+
+
+class SymbolNotRecorded(NotARecording):
+    """There is a recording, without these `symbols`: name others."""
+
+    def __init__(self, text: str, symbols: Sequence[str]) -> None:
+        super().__init__(text)
+        self.symbols = list(symbols)
 
 
 class Recording:
@@ -50,11 +59,15 @@ class Recording:
         from_ns: int | None = None,
         to_ns: int | None = None,
         kinds: Collection[RawFile] = tuple(RawFile),
+        on_read: Callable[[], None] = lambda: None,
     ) -> None:
         """`path`: `data/market`, one day of it, or one file of a day.
 
-        `from_ns` and `to_ns` (exclusive) are core times. Raises NotARecording.
+        `from_ns` and `to_ns` (exclusive) are core times. `on_read` is called after each block, when
+        `bytes_read` has grown. Raises NotARecording.
         """
+        self.bytes_read = 0  # uncompressed; a file of several runs is read once for each
+        self._on_read = on_read
         self.problems: Counter[str] = Counter()
         self.files_read: dict[Path, FileRead] = {}
         self._from_ns, self._to_ns = from_ns, to_ns
@@ -80,11 +93,21 @@ class Recording:
         """The files that are read, in no special order."""
         return [path for paths in self._files.values() for path in paths]
 
+    @property
+    def bytes_total(self) -> int:
+        """About how many `bytes_read` will come to."""
+        return sum(
+            _uncompressed_bytes(path)
+            for run in self.runs
+            for path in self.paths
+            if _may_hold(path, run, self._to_ns)
+        )
+
     def chunks(self) -> Iterator[EventChunk]:
         """Yield the messages in order of (run, seq). A chunk never spans two runs."""
         for number, run in enumerate(self.runs):
-            if number:
-                yield self._gap_of_all(run)
+            if number and (gap := self._gap_of_all(run)) is not None:
+                yield gap
             for parts in self._run_parts(run, None):
                 yield merge_by_seq([part.chunk for part in parts])
 
@@ -92,8 +115,8 @@ class Recording:
         """As `chunks`, with the lines; the files are hashed on the way."""
         for number, run in enumerate(self.runs):
             encoder = RawEventEncoder(self.instruments, run)
-            if number:
-                yield _encoded(run, self._gap_of_all(run), encoder)
+            if number and (gap := self._gap_of_all(run)) is not None:
+                yield encoded_window(run, gap, encoder)
             for parts in self._run_parts(run, encoder):
                 yield merged_window(run, parts)
 
@@ -112,20 +135,25 @@ class Recording:
                     found[instrument.symbol, kind] = paths
         return found
 
-    def _gap_of_all(self, run: str) -> EventChunk:
-        """Between two runs nothing was seen: every book is unknown until its next snapshot."""
+    def _gap_of_all(self, run: str) -> EventChunk | None:
+        """Between two runs nothing was seen: every book is unknown until its next snapshot.
+
+        None where the run has no message in the range.
+        """
         cursors = self._cursors(run, None, Counter())
         starts = [cursor.first_core_ns() for cursor in cursors if cursor.fill()]
         for cursor in cursors:
             cursor.close()
+        if not starts:
+            return None
         builder = ChunkBuilder()
         for symbol in range(len(self.instruments)):
             builder.add(
                 EventKind.FEED_GAP,
                 symbol=symbol,
                 seq=0,
-                core_ts_ns=min(starts, default=0),
-                exchange_ts_ns=min(starts, default=0),
+                core_ts_ns=min(starts),
+                exchange_ts_ns=min(starts),
             )
         return builder.take()
 
@@ -149,11 +177,16 @@ class Recording:
                     from_ns=self._from_ns,
                     to_ns=self._to_ns,
                     block_bytes=block_bytes,
+                    on_bytes=self._note_bytes,
                     on_file=self._note_file if encoder is not None else None,
                 ),
             )
             for (symbol, kind), paths in self._files.items()
         ]
+
+    def _note_bytes(self, count: int) -> None:
+        self.bytes_read += count
+        self._on_read()
 
     def _note_file(self, read: FileRead) -> None:
         """A file of several runs is read once for each: the pass that got farthest counts."""
@@ -189,9 +222,20 @@ def _parts_by_seq(cursors: list[FileCursor]) -> Iterator[list[LinedChunk]]:
                 cursor.extend()
 
 
-def _encoded(run: str, chunk: EventChunk, encoder: RawEventEncoder) -> RecordedWindow:
+def encoded_window(run: str, chunk: EventChunk, encoder: RawEventEncoder) -> RecordedWindow:
+    """Messages that no line was recorded for, with the lines they would have; in order of seq."""
     lines = [line.encode() + b"\n" for _, _, line in encoder.lines(chunk)]
     return merged_window(run, [lined(chunk, lines)])
+
+
+def _uncompressed_bytes(path: Path) -> int:
+    try:
+        index = read_index(path)
+    except BadIndex:
+        index = None
+    if path.suffix == ".jsonl" or index is None:
+        return path.stat().st_size * (1 if path.suffix == ".jsonl" else _USUAL_COMPRESSION)
+    return index.bytes
 
 
 def _may_hold(path: Path, run: str, to_ns: int | None) -> bool:
@@ -254,5 +298,6 @@ def _common_table(
         return tuple(common.values())
     missing = [symbol for symbol in symbols if symbol not in common]
     if missing:
-        raise NotARecording(f"{path}: {', '.join(missing)} not recorded (has {', '.join(common)})")
+        text = f"{path}: {', '.join(missing)} not recorded (has {', '.join(common)})"
+        raise SymbolNotRecorded(text, missing)
     return tuple(common[symbol] for symbol in common if symbol in symbols)

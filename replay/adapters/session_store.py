@@ -7,13 +7,22 @@ with a dot, so whatever is killed half-way leaves nothing that looks like a sess
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from failover.adapters.files import storage_error, sync_folder, write_atomically
-from failover.domain.errors import DiskFull, StorageError
+from failover.domain.errors import StorageError
+from market.adapters.import_receipts import read_receipts
+from market.adapters.recording_files import day_folders
+from market.adapters.recording_reader import NotARecording, Recording, SymbolNotRecorded
+from market.domain.instruments import Instrument
+from market.domain.raw_events import RawFile
+from market.domain.recordings import BadRecording, MarketData
+from replay.adapters.session_draft import MANIFEST, SessionDraft
+from replay.adapters.session_errors import refusal_of
+from replay.adapters.session_opening import open_session_folder
 from replay.domain.sessions import (
     ReplayManifest,
     SessionRefused,
@@ -21,7 +30,6 @@ from replay.domain.sessions import (
     manifest_bytes,
 )
 
-MANIFEST, EVENTS, COLUMNS = "manifest.json", "events.jsonl", "columns"
 _decode_manifest = msgspec.json.Decoder(ReplayManifest).decode
 
 
@@ -31,6 +39,7 @@ class SessionStore:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.root = data_dir / "replay" / "sessions"
+        self.market_dir = data_dir / "market"
 
     def list_sessions(self) -> list[ReplayManifest]:
         """Every session that can be read, newest first; `broken_sessions` has the others."""
@@ -82,6 +91,46 @@ class SessionStore:
             raise refusal_of(storage_error(folder, error)) from error
         return True
 
+    def recording(
+        self, symbols: Sequence[str], kinds: Collection[RawFile], from_ns: int, to_ns: int,
+        on_read: Callable[[], None],
+    ) -> Recording:  # fmt: skip
+        """What was recorded of them. Raises: SessionRefused (UNKNOWN_SYMBOL, NO_DATA, BAD_RECORDING)."""
+        try:
+            return Recording(
+                self.market_dir, symbols=symbols, kinds=kinds, from_ns=from_ns, to_ns=to_ns, on_read=on_read,
+            )  # fmt: skip
+        except SymbolNotRecorded as error:
+            named = ", ".join(error.symbols)
+            raise SessionRefused(
+                "UNKNOWN_SYMBOL",
+                f"{named} not recorded in that range",
+                {"symbols": f"{named} unknown"},
+            ) from error
+        except NotARecording as error:
+            days = next(iter(day_folders(self.market_dir, from_ns, to_ns)), None)
+            code = "NO_DATA" if days is None else "BAD_RECORDING"
+            raise SessionRefused(code, f"nothing to build from: {error}") from error
+        except OSError as error:
+            raise refusal_of(storage_error(self.market_dir, error)) from error
+
+    def exchange_ahead_ns(self, runs: Sequence[str]) -> int:
+        """By how much the exchange's clock ran ahead, where the receipt of an import says so."""
+        try:
+            receipts = list(read_receipts(self.market_dir, runs))
+        except BadRecording as error:
+            raise SessionRefused("BAD_RECORDING", str(error)) from error
+        return max((receipt.exchange_ahead_ns for receipt in receipts), default=0)
+
+    def draft(self, session_id: str, instruments: tuple[Instrument, ...]) -> SessionDraft:
+        """The session to be, hidden until it is committed."""
+        return SessionDraft(self.root, self.folder(session_id), instruments)
+
+    def open(self, session_id: str, start_ns: int | None = None) -> MarketData:
+        """See `services.session_open.open_session`."""
+        manifest = self.require(session_id)
+        return open_session_folder(self.folder(session_id), manifest, start_ns)
+
     def exists(self, session_id: str) -> bool:
         return self.folder(session_id).exists()
 
@@ -120,9 +169,3 @@ class SessionStore:
         if manifest.session_id != name:
             raise SessionRefused("BROKEN", f"{path.name} of {name} names {manifest.session_id!r}")
         return manifest
-
-
-def refusal_of(error: StorageError) -> SessionRefused:
-    """What a failing disk means to who asked for a session."""
-    code = "DISK_FULL" if isinstance(error, DiskFull) else "STORAGE"
-    return SessionRefused(code, str(error))
