@@ -9,21 +9,23 @@ bytes that left: log lines and commands of each step at its write-ahead point, S
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-_MICROSECOND_NS = 1_000
+_MICROSECOND_NS, _MILLISECOND_NS = 1_000, 1_000_000
+_TICKED, _READ, _FRAMES = 1, 2, 3  # tags
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
     """Base of all items: immutable, tagged by a number."""
 
 
-class TimerTicked(_Item, frozen=True, tag=1):
+class TimerTicked(_Item, frozen=True, tag=_TICKED):
     now_ns: int
 
 
-class MarketRead(_Item, frozen=True, tag=2):
+class MarketRead(_Item, frozen=True, tag=_READ):
     """Messages `number` .. `number + count - 1` of a market run, one entry of the bus."""
 
     now_ns: int
@@ -35,7 +37,7 @@ class MarketRead(_Item, frozen=True, tag=2):
     seal: int
 
 
-class FramesRead(_Item, frozen=True, tag=3):
+class FramesRead(_Item, frozen=True, tag=_FRAMES):
     """Frames `number` .. `number + count - 1` of a market run."""
 
     now_ns: int
@@ -141,7 +143,9 @@ TapeOutput = StepMade | LinesSent | NewsTold | RowsTold | WriteFailed
 
 
 class InputBatch(_Item, frozen=True):
-    """Inputs `first` .. of a run, from 1. Times are in `unit_ns`, relative to the item before."""
+    """Inputs `first` .. of a run, from 1. Times are in `unit_ns`, relative to the item before; numbers of
+    market streams relative to what is expected next, the bus's time to that of the input.
+    """
 
     first: int
     unit_ns: int
@@ -158,8 +162,7 @@ def pack_inputs(first: int, items: Sequence[TapeInput]) -> bytes:
     """Inputs in order, the first being number `first` of the run."""
     unit_ns = 1 if any(item.now_ns % _MICROSECOND_NS for item in items) else _MICROSECOND_NS
     base_ns = items[0].now_ns // unit_ns if items else 0
-    batch = InputBatch(first, unit_ns, base_ns, list(_relative(items, base_ns, unit_ns)))
-    return _encode(batch)
+    return _encode((first, unit_ns, base_ns, list(_relative(items, base_ns, unit_ns))))
 
 
 def unpack_inputs(data: bytes) -> tuple[int, list[TapeInput]]:
@@ -178,49 +181,55 @@ def unpack_outputs(data: bytes) -> list[TapeOutput]:
     return _decode_outputs(data)
 
 
-class _Streams:
-    """Where the market's two streams stand in a batch."""
+class _Place:
+    """Where one of the market's streams stands in a batch."""
+
+    __slots__ = ("number", "run_id")
 
     def __init__(self) -> None:
-        self._next: dict[type, tuple[str, int]] = {MarketRead: ("", 0), FramesRead: ("", 0)}
+        self.run_id, self.number = "", 0
 
-    def relative(self, item: TapeInput) -> TapeInput:
+    def relative(self, run_id: str, number: int, count: int) -> tuple[str, int]:
         """The run only where it is another one, the number by what it differs from the next expected."""
-        if not isinstance(item, MarketRead | FramesRead):
-            return item
-        run_id, expected = self._next[type(item)]
-        self._next[type(item)] = (item.run_id, item.number + item.count)
-        told_run = "" if item.run_id == run_id else item.run_id
-        return msgspec.structs.replace(item, run_id=told_run, number=item.number - expected)
+        told = ("" if run_id == self.run_id else run_id, number - self.number)
+        self.run_id, self.number = run_id, number + count
+        return told
 
-    def absolute(self, item: TapeInput) -> TapeInput:
-        if not isinstance(item, MarketRead | FramesRead):
-            return item
-        run_id, expected = self._next[type(item)]
-        run_id, number = item.run_id or run_id, item.number + expected
-        self._next[type(item)] = (run_id, number + item.count)
-        return msgspec.structs.replace(item, run_id=run_id, number=number)
+    def absolute(self, run_id: str, number: int, count: int) -> tuple[str, int]:
+        self.run_id, first = run_id or self.run_id, number + self.number
+        self.number = first + count
+        return self.run_id, first
 
 
-def _relative(items: Sequence[TapeInput], base_ns: int, unit_ns: int) -> Iterator[TapeInput]:
-    streams, before = _Streams(), base_ns
+def _relative(items: Sequence[TapeInput], base_ns: int, unit_ns: int) -> Iterator[Any]:
+    """Plain tuples for the kinds that come many times a second: the loop that decides packs them."""
+    raw, frames, before = _Place(), _Place(), base_ns
     for item in items:
         now = item.now_ns // unit_ns
-        told = _with_lag(streams.relative(item), item.now_ns)
-        yield msgspec.structs.replace(told, now_ns=now - before)
-        before = now
+        passed, before, kind = now - before, now, type(item)
+        if kind is TimerTicked:
+            yield (_TICKED, passed)
+        elif isinstance(item, MarketRead):
+            run_id, number = raw.relative(item.run_id, item.number, item.count)
+            lag_ms = item.now_ns // _MILLISECOND_NS - item.bus_ms
+            yield (_READ, passed, run_id, number, item.count, lag_ms, item.bus_seq, item.seal)
+        elif isinstance(item, FramesRead):
+            run_id, number = frames.relative(item.run_id, item.number, item.count)
+            yield (_FRAMES, passed, run_id, number, item.count, item.seal)
+        else:
+            yield msgspec.structs.replace(item, now_ns=passed)
 
 
 def _absolute(batch: InputBatch) -> Iterator[TapeInput]:
-    streams, now = _Streams(), batch.base_ns
+    raw, frames, now = _Place(), _Place(), batch.base_ns
     for told in batch.items:
         now += told.now_ns
         item = msgspec.structs.replace(told, now_ns=now * batch.unit_ns)
-        yield _with_lag(streams.absolute(item), item.now_ns)
-
-
-def _with_lag(item: TapeInput, now_ns: int) -> TapeInput:
-    """The bus's time told as its distance from `now_ns`, and back again."""
-    if not isinstance(item, MarketRead):
-        return item
-    return msgspec.structs.replace(item, bus_ms=now_ns // 1_000_000 - item.bus_ms)
+        if isinstance(item, MarketRead):
+            run_id, number = raw.absolute(item.run_id, item.number, item.count)
+            bus_ms = item.now_ns // _MILLISECOND_NS - item.bus_ms
+            item = msgspec.structs.replace(item, run_id=run_id, number=number, bus_ms=bus_ms)
+        elif isinstance(item, FramesRead):
+            run_id, number = frames.absolute(item.run_id, item.number, item.count)
+            item = msgspec.structs.replace(item, run_id=run_id, number=number)
+        yield item
