@@ -155,3 +155,64 @@ class RunModeRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_mode} {self.session_id}".strip()
+
+
+class ReplaySession(models.Model):
+    """The manifest of one session folder, for lists and the admin; the files are the truth.
+
+    `manage.py rebuild_session_rows` makes the rows anew from the folders.
+    """
+
+    session_id = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=16)
+    range_from = models.DateTimeField()
+    range_to = models.DateTimeField()
+    symbols = models.JSONField(default=list)
+    event_types = models.JSONField(default=list)
+    speed_factor = models.FloatField()
+    total_events = models.BigIntegerField()
+    truncated = models.BooleanField(default=False)
+    notes = models.TextField(blank=True)
+    digest = models.CharField(max_length=64)
+    config_version = models.CharField(max_length=128, blank=True)
+    manifest = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "replay session"
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.session_id
+
+
+class SessionBuild(models.Model):
+    """One order to build a session, and how far it is. `beat_at` is old where its process died."""
+
+    session_id = models.CharField(max_length=120, blank=True)
+    options = models.JSONField(default=dict, help_text="BuildReplayOptions as they were asked for.")
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
+    requested_by = models.CharField(max_length=150, blank=True)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    beat_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    phase = models.CharField(max_length=12, blank=True)
+    progress_pct = models.FloatField(default=0.0)
+    events = models.BigIntegerField(default=0)
+    last_event = models.CharField(max_length=40, blank=True)
+    wanted_stop = models.BooleanField(default=False)
+    error_code = models.CharField(max_length=20, blank=True)
+    error = models.TextField(blank=True)
+    error_fields = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "session build"
+        ordering = ["-id"]
+        indexes = [
+            # what is under way
+            models.Index(fields=["state"], name="session_build_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.session_id} {self.state}"

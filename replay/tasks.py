@@ -19,6 +19,7 @@ from replay.services.job_process import run_in_process
 from replay.services.profile_run import update_lines, update_profiles
 from replay.services.profile_updater import Stopped as UpdateStopped
 from replay.services.replay_jobs import REPLAY_TASK
+from replay.services.session_jobs import BUILD_TASK, run_build_process
 
 logger = logging.getLogger(__name__)
 
@@ -90,3 +91,12 @@ def replay_job(self: Any, job_id: int) -> str:
     worker drains.
     """
     return run_in_process(job_id, lambda: self.request.id in revoked or _is_draining())
+
+
+@shared_task(name=BUILD_TASK, bind=True)
+def build_session_job(self: Any, job_id: int) -> str:
+    """One session build, in a process of its own; returns the state it ended in.
+
+    Delivered twice it runs once. It stops when it is revoked or the worker drains.
+    """
+    return run_build_process(job_id, lambda: self.request.id in revoked or _is_draining())

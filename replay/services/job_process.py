@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
@@ -24,8 +24,17 @@ _STOP_WITHIN_S = 6.0  # the worker's own drain ends after 8
 
 def run_in_process(job_id: int, should_stop: Callable[[], bool]) -> str:
     """Run `manage.py replay_job`; returns the state the job ended in ("" = it was not there to be run)."""
+    code = run_command(["replay_job", str(job_id)], should_stop)
+    if code:
+        _clear_up(job_id, f"its process ended with code {code}; the worker's log has more")
+    job = ReplayJob.objects.filter(pk=job_id).first()
+    return str(job.state) if job is not None else ""
+
+
+def run_command(arguments: Sequence[str], should_stop: Callable[[], bool]) -> int:
+    """Run a `manage.py` command in a process of its own to its end; returns its exit code."""
     process = subprocess.Popen(  # noqa: S603  (our own command line)
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), "replay_job", str(job_id)],
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
         cwd=settings.BASE_DIR,
         env={
             **os.environ, **settings.WITHOUT_ACCOUNT,
@@ -33,11 +42,7 @@ def run_in_process(job_id: int, should_stop: Callable[[], bool]) -> str:
         },
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    code = _wait(process, should_stop)
-    if code:
-        _clear_up(job_id, f"its process ended with code {code}; the worker's log has more")
-    job = ReplayJob.objects.filter(pk=job_id).first()
-    return str(job.state) if job is not None else ""
+    return _wait(process, should_stop)
 
 
 def _wait(process: subprocess.Popen[bytes], should_stop: Callable[[], bool]) -> int:

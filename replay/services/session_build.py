@@ -17,6 +17,7 @@ from itertools import count
 import numpy as np
 from zstandard import ZstdError
 
+from failover.adapters.in_use import in_use
 from failover.domain.days import iso_ms
 from market.domain.events import EventChunk, EventKind
 from market.domain.lined_chunks import RecordedWindow
@@ -128,6 +129,9 @@ class _Build:
         self._bytes_total = self._recording.bytes_total
         ahead_ns = self._store.exchange_ahead_ns(self._recording.runs)
         with ExitStack() as stack:
+            stack.enter_context(
+                in_use(self._store.data_dir, f"session build {self._id}", self._recording.paths)
+            )
             draft = stack.enter_context(self._store.draft(self._id, self._recording.instruments))
             self._take_windows(draft)
             self._refuse_what_is_missing()
