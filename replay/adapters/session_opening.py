@@ -58,6 +58,7 @@ def open_session_folder(folder: Path, manifest: ReplayManifest, start_ns: int | 
     first = 0 if start_ns is None else columns.message_at(start_ns)
     if first >= columns.messages:
         raise SessionRefused("NO_DATA", "the session has no event at or after that time")
+    data.first_event_index = first
     data.chunks = _chunks(columns, data, first, start_ns)
     return data
 
