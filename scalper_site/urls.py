@@ -9,5 +9,6 @@ urlpatterns = [
     path("login/", LoginView.as_view(template_name="registration/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("", include("failover.urls")),
+    path("", include("replay.urls")),
     path("", include("monitoring.urls")),
 ]
