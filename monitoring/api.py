@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, ClassVar, cast
 
+import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -20,12 +23,14 @@ from rest_framework.views import APIView
 from execution.domain.operator import OperatorAction, OperatorCommand, OperatorResult
 from monitoring import serializers as s
 from monitoring.domain.times import iso_of_ms
-from monitoring.errors import BusDown, NoAnswer, StateUnknown
+from monitoring.errors import BusDown, CannotCompare, NoAnswer, NoSuchRun, StateUnknown
 from monitoring.models import RetentionRun
-from monitoring.services import history, live, operator
+from monitoring.services import compare_view, history, live, operator
 from monitoring.services.health import current_health
+from replay.services.compare import ComparisonRefused
 
 OPERATE = "monitoring.operate"
+_EXACT = msgspec.json.Encoder(decimal_format="number")
 
 
 class IsStaffOperator(BasePermission):
@@ -277,6 +282,38 @@ class MarketSymbols(ReadView):
         """What the market service reads, with the last quote and score of each symbol."""
         rows = [{"symbol": name, **row} for name, row in live.overview()["symbols"].items()]
         return Response({"timestamp": iso_of_ms(live.now_ms()), "symbols": rows})
+
+
+class CompareRuns(ReadView):
+    @extend_schema(
+        parameters=[s.CompareQuery],
+        responses={
+            200: s.RunComparison,
+            400: s.ErrorAnswer,
+            404: s.ErrorAnswer,
+            422: OpenApiResponse(s.ErrorAnswer, "these two cannot be compared"),
+        },
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """Two runs, or a run and what was decided live: first divergence, rows, PnL attribution."""
+        query = self.query(s.CompareQuery)
+        try:
+            found = compare_view.comparison(query["a"], query["b"])
+        except ComparisonRefused as error:
+            kind = NoSuchRun if error.code == "NOT_FOUND" else CannotCompare
+            raise kind(error.message, error.code) from error
+        rows = found.rows if query["show"] == "all" else found.differing_rows()
+        first = (query["page"] - 1) * query["pageSize"]
+        shown = msgspec.structs.replace(found, rows=rows[first : first + query["pageSize"]])
+        answer = {
+            "timestamp": iso_of_ms(live.now_ms()),
+            **msgspec.to_builtins(shown, builtin_types=(Decimal,)),
+            "count": len(rows),
+            "page": query["page"],
+            "pageSize": query["pageSize"],
+        }
+        # not DRF's renderer: it would make texts of exact figures
+        return HttpResponse(_EXACT.encode(answer), content_type="application/json")
 
 
 class RetentionReports(ReadView):

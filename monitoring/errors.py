@@ -37,6 +37,19 @@ class StateUnknown(APIException):
     default_detail = "Execution has not reported its state yet."
 
 
+class CannotCompare(APIException):
+    """The two runs cannot be compared; the message says why."""
+
+    status_code: int = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "CANNOT_COMPARE"
+
+
+class NoSuchRun(CannotCompare):
+    """There is no run of that id."""
+
+    status_code = status.HTTP_404_NOT_FOUND
+
+
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's handler, with the body in our shape. None (an error page) for what is no API error."""
     response = exception_handler(error, context)

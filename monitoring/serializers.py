@@ -79,6 +79,12 @@ class RetentionQuery(serializers.Serializer[Any]):
     pageSize = serializers.IntegerField(min_value=1, max_value=100, default=20)
 
 
+class CompareQuery(PageQuery):
+    a = serializers.CharField(max_length=120, help_text="Id of a run, or live.")
+    b = serializers.CharField(max_length=120, help_text="Id of a run, or live.")
+    show = serializers.ChoiceField(choices=("differences", "all"), default="differences")
+
+
 class ExecutionOverview(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
     mode = serializers.CharField()
@@ -151,6 +157,40 @@ class HealthReport(serializers.Serializer[Any]):
     overall = serializers.ChoiceField(choices=("OK", "WARN", "ERROR"))
     services = serializers.DictField()
     resources = serializers.DictField()
+
+
+class _ComparedSide(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    runId = serializers.CharField(allow_null=True)
+    mode = serializers.CharField(allow_null=True)
+    digest = serializers.CharField(allow_null=True)
+    configVersion = serializers.CharField(allow_null=True)
+    to = serializers.DateTimeField()
+    decisions = serializers.IntegerField()
+    trades = serializers.IntegerField()
+    problems = serializers.DictField(child=serializers.IntegerField())
+    equity = serializers.ListField(help_text="[epoch ms, realised USDT]")
+
+
+class RunComparison(serializers.Serializer[Any]):
+    """Two runs side by side; `from` and `to` (exclusive) are market time. Money is USDT, B less A."""
+
+    timestamp = serializers.DateTimeField()
+    a = _ComparedSide()
+    b = _ComparedSide()
+    symbols = serializers.ListField(child=serializers.CharField())
+    to = serializers.DateTimeField()
+    toleranceMs = serializers.IntegerField()
+    equal = serializers.BooleanField()
+    counts = serializers.DictField(help_text="{equal, different, onlyA, onlyB} by kind.")
+    firstDivergence = serializers.DictField(allow_null=True)
+    beforeDivergence = serializers.ListField(child=serializers.DictField())
+    attribution = serializers.DictField(help_text="`parts` add up to `differenceUsdt`.")
+    rows = serializers.ListField(child=serializers.DictField())
+    notes = serializers.ListField(child=serializers.CharField())
+    count = serializers.IntegerField()
+    page = serializers.IntegerField()
+    pageSize = serializers.IntegerField()
 
 
 class _RetentionError(serializers.Serializer[Any]):

@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("trades/<int:pk>/", views.trade, name="trade"),
     path("backtests/", views.backtests, name="backtests"),
     path("backtests/<str:name>/", views.backtest, name="backtest"),
+    path("replay/compare/", views.compare, name="compare"),
     path("retention/", views.retention, name="retention"),
     path("retention/<str:run_id>/", views.retention, name="retention-run"),
     # Browsers ask for it on pages that name no icon, such as the API's.
@@ -37,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/latency", api.Latency.as_view()),
     path("api/quality", api.Quality.as_view()),
     path("api/quality/orders", api.QualityOrders.as_view()),
+    path("api/replay/compare", api.CompareRuns.as_view()),
     path("api/retention/reports", api.RetentionReports.as_view()),
     path("api/risk", api.Risk.as_view()),
     path("api/positions", api.Positions.as_view()),

@@ -15,13 +15,15 @@ from django.views.decorators.http import require_safe
 
 from monitoring.forms import OrderFilter, TradeFilter
 from monitoring.models import RetentionRun
-from monitoring.services import backtest_reports, history, live, retention_view
+from monitoring.services import backtest_reports, compare_view, history, live, retention_view
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
+from replay.services.compare import ComparisonRefused
 
 OPERATE = "monitoring.operate"
 RUNS_LISTED = 30
 FILES_A_PAGE = 200
+ROWS_A_PAGE = 100
 
 
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
@@ -139,6 +141,38 @@ def backtest(request: HttpRequest, name: str) -> HttpResponse:
     if content is None:
         raise Http404("no such report")
     return HttpResponse(content)
+
+
+@staff_page
+def compare(request: HttpRequest) -> HttpResponse:
+    """Two runs side by side; without `a` and `b` the form that asks for them."""
+    a, b = request.GET.get("a", "").strip(), request.GET.get("b", "").strip()
+    context: dict[str, Any] = {
+        "section": "replay",
+        "a": a,
+        "b": b,
+        "show": "all" if request.GET.get("show") == "all" else "differences",
+        "choices": compare_view.newest_runs(),
+    }
+    if not (a and b):
+        return render(request, "monitoring/compare.html", context)
+    try:
+        found = compare_view.comparison(a, b)
+    except ComparisonRefused as error:
+        status = 404 if error.code == "NOT_FOUND" else 422
+        context["refused"] = error.message
+        return render(request, "monitoring/compare.html", context, status=status)
+    rows = found.rows if context["show"] == "all" else found.differing_rows()
+    page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    context |= {
+        "found": found,
+        "page": page,
+        "rows": [compare_view.shown_row(row) for row in page],
+        "first": compare_view.first_divergence(found),
+        "parts": compare_view.parts(found),
+        "curves": {"a": found.a.equity, "b": found.b.equity},
+    }
+    return render(request, "monitoring/compare.html", context)
 
 
 @staff_page

@@ -117,7 +117,7 @@ def _day_file(rule: Rule, folder: str, rest: str) -> Place | None:
 
 
 def _event_file(rule: Rule, folder: str, rest: str) -> Place | None:
-    return _line_file(rule, folder, rest, rf"[A-Z0-9]{{1,40}}(?:-{_DAY})?")
+    return _line_file(rule, folder, rest, rf"[A-Za-z0-9_-]{{1,40}}?(?:-{_DAY})?")
 
 
 def _market_file(rule: Rule, folder: str, rest: str) -> Place | None:

@@ -26,7 +26,7 @@ def amount(value: Any, digits: int) -> str:
 @register.filter
 def signed(value: Any, digits: int) -> str:
     text = amount(value, digits)
-    return f"+{text}" if value is not None and Decimal(str(value)) > 0 else text
+    return f"+{text}" if text != NONE and Decimal(str(value)) > 0 else text
 
 
 @register.filter

@@ -65,3 +65,43 @@ class ReplayConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
             le=30,
         ),
     ] = 4.0
+    compare_tolerance_ms: Annotated[
+        int,
+        Meta(
+            description="Equal decisions of two runs may be that far apart in time, ms.",
+            ge=0,
+            le=60_000,
+        ),
+    ] = 0
+    compare_live_tolerance_ms: Annotated[
+        int,
+        Meta(
+            description="The same where one side was decided live: its own clock told of fills, ms.",
+            ge=0,
+            le=60_000,
+        ),
+    ] = 500
+    compare_pair_window_ms: Annotated[
+        int,
+        Meta(
+            description="Decisions of the same role that differ are one row up to that far apart, ms.",
+            ge=0,
+            le=600_000,
+        ),
+    ] = 2000
+    compare_trade_window_ms: Annotated[
+        int,
+        Meta(
+            description="Trades opened no further apart than this are the same trade, ms.",
+            ge=0,
+            le=3_600_000,
+        ),
+    ] = 5000
+    compare_max_records: Annotated[
+        int,
+        Meta(
+            description="Most records of one side that a comparison reads; more is refused.",
+            ge=1000,
+            le=50_000_000,
+        ),
+    ] = 1_000_000

@@ -192,3 +192,25 @@ export class PriceChart {
     });
   }
 }
+
+/** Several lines over the same time: `lines` is [{name, color, points: [[ms, value], …]}], steps held. */
+export function stepLines(node, lines) {
+  const chart = LightweightCharts.createChart(node, options());
+  const drawn = lines.map(({ name, color: variable, points, dashed }) => {
+    const series = chart.addSeries(LightweightCharts.LineSeries, {
+      title: name,
+      lineWidth: 2,
+      lineType: LightweightCharts.LineType.WithSteps,
+      lineStyle: dashed ? LightweightCharts.LineStyle.Dashed : LightweightCharts.LineStyle.Solid,
+      priceLineVisible: false,
+    });
+    // One point a second, its last value; the axis takes no two of the same time.
+    const seconds = new Map(points.map(([ms, value]) => [Math.floor(ms / 1000), value]));
+    series.setData([...seconds].map(([time, value]) => ({ time, value })));
+    return { series, variable };
+  });
+  const restyle = () => drawn.forEach(({ series, variable }) => series.applyOptions({ color: color(variable) }));
+  restyle();
+  followColourScheme(chart, restyle);
+  chart.timeScale().fitContent();
+}

@@ -16,7 +16,15 @@ from monitoring.models import RetentionRun
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("/", "/symbol/BTCUSDT/", "/orders/", "/trades/", "/backtests/", "/retention/")
+PAGES = (
+    "/",
+    "/symbol/BTCUSDT/",
+    "/orders/",
+    "/trades/",
+    "/backtests/",
+    "/retention/",
+    "/replay/compare/",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
