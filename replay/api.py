@@ -7,9 +7,11 @@ the state of things forbids with 409 and a code that says what.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn, Self, cast
 
+import msgspec
 from django.conf import settings
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status as http
@@ -26,15 +28,28 @@ from failover.models import AuditSource
 from failover.services.audit import Actor, note_action
 from replay import serializers as s
 from replay.adapters.session_store import SessionStore
-from replay.domain.sessions import ReplayManifest, SessionRefused, parse_instant
+from replay.domain.sessions import (
+    BuildReplayOptions,
+    ReplayManifest,
+    SessionRefused,
+    parse_instant,
+)
 from replay.models import ReplayJob, ReplayRun
-from replay.services import replay_jobs, replay_view
+from replay.services import replay_jobs, replay_view, session_jobs
 from replay.services.replay_jobs import ReplayNotNow, RunOrder
+from replay.services.session_jobs import BuildStatus
 
 OPERATE = "monitoring.operate"
-_ERRORS = {400: s.ErrorAnswer, 403: s.ErrorAnswer, 404: s.ErrorAnswer, 409: s.ErrorAnswer}
+_ERRORS = {
+    400: s.ReplayErrorAnswer,
+    403: s.ReplayErrorAnswer,
+    404: s.ReplayErrorAnswer,
+    409: s.ReplayErrorAnswer,
+}
 _CONFLICTS = ("EXISTS", "IN_USE")
 _FULL = ("DISK_FULL", "STORAGE")
+_AWAY = ("QUEUE_DOWN",)
+_LOOK_EVERY_S = 0.1
 
 
 class MayOperate(BasePermission):
@@ -61,6 +76,13 @@ class Refused(APIException):
     default_code = "REFUSED"
 
 
+class QueueDown(APIException):
+    """Nothing was ordered."""
+
+    status_code = http.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "QUEUE_DOWN"
+
+
 class NoRoom(APIException):
     status_code = http.HTTP_507_INSUFFICIENT_STORAGE
     default_code = "STORAGE"
@@ -74,6 +96,8 @@ def raise_refusal(refused: SessionRefused) -> NoReturn:
         raise NotFound(refused.message) from refused
     if refused.code in _CONFLICTS:
         raise Conflict(refused.message, refused.code) from refused
+    if refused.code in _AWAY:
+        raise QueueDown(refused.message) from refused
     kind = NoRoom if refused.code in _FULL else Refused
     raise kind(refused.message, refused.code) from refused
 
@@ -98,7 +122,8 @@ class ReplayView(APIView):
             if isinstance(exc, SessionRefused):
                 raise_refusal(exc)
             if isinstance(exc, ReplayNotNow):
-                raise Conflict(str(exc), exc.code) from exc
+                kind = QueueDown if exc.code in _AWAY else Conflict
+                raise kind(str(exc), exc.code) from exc
         except APIException as error:
             exc = error
         return super().handle_exception(exc)
@@ -147,6 +172,122 @@ def _instant(text: str, field: str) -> int:
         return parse_instant(text)
     except (ValueError, OverflowError) as error:
         raise ValidationError({field: ["is no ISO-8601 time"]}) from error
+
+
+# -- sessions ----------------------------------------------------------------------------------------------
+
+
+class Sessions(ReplayView):
+    @extend_schema(operation_id="replay_sessions_list", responses={200: s.SessionList})
+    def get(self, request: Request) -> Response:
+        """Sessions on disk, newest first."""
+        sessions = store()
+        return Response(
+            {
+                "timestamp": _now(),
+                "sessions": [manifest_json(one) for one in sessions.list_sessions()],
+                "broken": sessions.broken_sessions(),
+            }
+        )
+
+    @extend_schema(
+        request=s.BuildBody, responses={201: s.ReplayManifest, 202: s.BuildJobAnswer, **_ERRORS}
+    )
+    def post(self, request: Request) -> Response:
+        """Build a session from the recording. A small one is answered with its manifest (201), one that
+        takes longer than config replay.buildWaitS with its job and where to ask for it (202)."""
+        body = self.checked(s.BuildBody, request.data)
+        options = BuildReplayOptions(
+            from_=body["from"],
+            to=body["to"],
+            symbols=body["symbols"],
+            include_types=body["includeTypes"],
+            session_id=body["sessionId"],
+            max_events=body["maxEvents"],
+            notes=body["notes"],
+        )
+        target = body["sessionId"] or ",".join(body["symbols"])
+        with self.audited(request, "SESSION_BUILD", target, **body) as audit:
+            job_id = session_jobs.start_build(options, request.user.get_username(), store())
+            audit.result = f"OK: build {job_id}"
+        return _built(_waited_for(job_id))
+
+
+def manifest_json(manifest: ReplayManifest) -> dict[str, Any]:
+    return cast("dict[str, Any]", msgspec.to_builtins(manifest, str_keys=True))
+
+
+def _waited_for(job_id: int) -> BuildStatus:
+    """Look until it has ended, or for as long as a caller is kept waiting."""
+    until_s = time.monotonic() + replay_jobs.replay_config().build_wait_s
+    while True:
+        status = session_jobs.build_status(job_id)
+        if status is None:
+            raise NotFound("The build is gone.")
+        if status.ended_at is not None or time.monotonic() >= until_s:
+            return status
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _built(status: BuildStatus) -> Response:
+    if status.state == "DONE":
+        manifest = store().require(status.session_id)
+        return Response(manifest_json(manifest), status=http.HTTP_201_CREATED)
+    if status.error is not None:
+        error = status.error
+        raise_refusal(SessionRefused(error["code"], error["message"], error["fields"]))
+    return Response(_build_json(status), status=http.HTTP_202_ACCEPTED)
+
+
+def _build_json(status: BuildStatus) -> dict[str, Any]:
+    said = msgspec.to_builtins(status)
+    return {**said, "statusUrl": f"/api/replay/builds/{status.job_id}"}
+
+
+class Session(ReplayView):
+    @extend_schema(responses={200: s.ReplayManifest, 404: s.ReplayErrorAnswer})
+    def get(self, request: Request, session_id: str) -> Response:
+        """Its ReplayManifest."""
+        return Response(manifest_json(store().require(session_id)))
+
+    @extend_schema(responses={200: s.OrderAnswer, **_ERRORS})
+    def delete(self, request: Request, session_id: str) -> Response:
+        """Delete it with all its files; refused while it is being replayed."""
+        with self.audited(request, "SESSION_DELETE", session_id[:120]):
+            if not session_jobs.delete_session(session_id, store()):
+                raise NotFound("There is no such session.")
+        return Response({"success": True, "message": f"{session_id} is deleted.", "jobId": None})
+
+
+class Builds(ReplayView):
+    @extend_schema(operation_id="replay_builds_list", responses={200: s.BuildList})
+    def get(self, request: Request) -> Response:
+        """Builds under way, oldest first."""
+        builds = [_build_json(status) for status in session_jobs.builds_under_way()]
+        return Response({"timestamp": _now(), "builds": builds})
+
+
+class Build(ReplayView):
+    @extend_schema(responses={200: s.BuildJobAnswer, 404: s.ReplayErrorAnswer})
+    def get(self, request: Request, job_id: str) -> Response:
+        """How far a build is, and how it ended."""
+        return Response(_build_json(_build(int(job_id))))
+
+    @extend_schema(responses={200: s.OrderAnswer, **_ERRORS})
+    def delete(self, request: Request, job_id: str) -> Response:
+        """Stop a build; nothing is left of it."""
+        number = _build(int(job_id)).job_id
+        with self.audited(request, "SESSION_BUILD_STOP", job_id):
+            if not session_jobs.stop_build(number):
+                raise ReplayNotNow("BUILD_ENDED", "The build has ended already.")
+        return Response({"success": True, "message": "The build is ending.", "jobId": number})
+
+
+def _build(job_id: int) -> BuildStatus:
+    status = session_jobs.build_status(job_id)
+    if status is None:
+        raise NotFound("There is no such build.")
+    return status
 
 
 # -- running ----------------------------------------------------------------------------------------------
@@ -283,7 +424,7 @@ class Seek(_JobOrder):
 
 
 class Status(ReplayView):
-    @extend_schema(responses={200: s.Status, 403: s.ErrorAnswer})
+    @extend_schema(responses={200: s.ReplayStatusAnswer, 403: s.ReplayErrorAnswer})
     def get(self, request: Request) -> Response:
         """ReplayStatus, with what it takes to operate it."""
         return Response(replay_view.status())
@@ -295,12 +436,12 @@ class Status(ReplayView):
 class Runs(ReplayView):
     @extend_schema(
         operation_id="replay_runs_list",
-        parameters=[s.PageQuery],
-        responses={200: s.RunList, 400: s.ErrorAnswer},
+        parameters=[s.ReplayRunsQuery],
+        responses={200: s.RunList, 400: s.ReplayErrorAnswer},
     )
     def get(self, request: Request) -> Response:
         """Runs, newest first; those of `run_replay` too."""
-        query = self.checked(s.PageQuery, request.query_params)
+        query = self.checked(s.ReplayRunsQuery, request.query_params)
         first = (query["page"] - 1) * s.PAGE_SIZE
         rows, count = replay_view.runs(query.get("sessionId"), first, s.PAGE_SIZE)
         page = {"count": count, "page": query["page"], "pageSize": s.PAGE_SIZE}
@@ -308,7 +449,7 @@ class Runs(ReplayView):
 
 
 class RunOne(ReplayView):
-    @extend_schema(responses={200: s.RunDetail, 404: s.ErrorAnswer})
+    @extend_schema(responses={200: s.RunDetail, 404: s.ReplayErrorAnswer})
     def get(self, request: Request, run_id: str) -> Response:
         """One run with its whole report."""
         run = ReplayRun.objects.filter(run_id=run_id).first()

@@ -115,12 +115,12 @@ class SeekBody(JobBody):
     to = _time()
 
 
-class PageQuery(serializers.Serializer[Any]):
+class ReplayRunsQuery(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, max_value=10_000, default=1)
     sessionId = _session_id(required=False)
 
 
-class ErrorBody(serializers.Serializer[Any]):
+class ReplayErrorBody(serializers.Serializer[Any]):
     code = serializers.CharField()
     message = serializers.CharField()
     fields_ = serializers.DictField(
@@ -128,11 +128,11 @@ class ErrorBody(serializers.Serializer[Any]):
     )
 
 
-class ErrorAnswer(serializers.Serializer[Any]):
-    error = ErrorBody()
+class ReplayErrorAnswer(serializers.Serializer[Any]):
+    error = ReplayErrorBody()
 
 
-class Manifest(serializers.Serializer[Any]):
+class ReplayManifest(serializers.Serializer[Any]):
     """ReplayManifest of phase 12 §6 with its additions (docs/replay.md)."""
 
     sessionId = serializers.CharField()
@@ -149,17 +149,32 @@ class Manifest(serializers.Serializer[Any]):
 
 class SessionList(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
-    sessions = Manifest(many=True)
+    sessions = ReplayManifest(many=True)
     broken = serializers.DictField(help_text="Folders that cannot be read, and why.")
 
 
 class BuildJobAnswer(serializers.Serializer[Any]):
-    jobId = serializers.CharField()
+    """How far a build is; `state` QUEUED, RUNNING, DONE, STOPPED, FAILED or LOST."""
+
+    jobId = serializers.IntegerField()
     state = serializers.CharField()
     statusUrl = serializers.CharField()
-    progress = serializers.DictField(allow_null=True)
-    manifest = Manifest(allow_null=True)
-    error = ErrorBody(allow_null=True)
+    sessionId = serializers.CharField()
+    phase = serializers.CharField()
+    progressPct = serializers.FloatField()
+    events = serializers.IntegerField()
+    lastEventTimestamp = serializers.DateTimeField(allow_null=True)
+    etaSeconds = serializers.FloatField(allow_null=True)
+    requestedBy = serializers.CharField()
+    requestedAt = serializers.DateTimeField()
+    startedAt = serializers.DateTimeField(allow_null=True)
+    endedAt = serializers.DateTimeField(allow_null=True)
+    error = ReplayErrorBody(allow_null=True)
+
+
+class BuildList(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    builds = BuildJobAnswer(many=True)
 
 
 class OrderAnswer(serializers.Serializer[Any]):
@@ -168,7 +183,7 @@ class OrderAnswer(serializers.Serializer[Any]):
     jobId = serializers.IntegerField(allow_null=True)
 
 
-class Status(serializers.Serializer[Any]):
+class ReplayStatusAnswer(serializers.Serializer[Any]):
     """ReplayStatus of phase 12 §8.2 and more; of the shared replay, or the last one there was."""
 
     sessionId = serializers.CharField(allow_null=True)

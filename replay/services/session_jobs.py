@@ -71,7 +71,8 @@ class DeletableSessions(SessionFiles, Protocol):
 def start_build(options: BuildReplayOptions, user: str, store: SessionFiles | None = None) -> int:
     """Check the order, keep it and hand it to the worker; returns the id for `build_status`.
 
-    With a `store` a name that is taken is refused at once. `maxEvents` left out is the config's `replay.maxEventsPerSession`.
+    With a `store` a name that is taken is refused at once. `maxEvents` left out is the config's
+    `replay.maxEventsPerSession`.
     Raises: SessionRefused (what can be known at once; QUEUE_DOWN), DatabaseError.
     """
     options = with_default_limit(options)
