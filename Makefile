@@ -33,7 +33,8 @@ bench: $(VENV)/dev.stamp  ## Benchmarks against peers; prints a table, writes da
 pin:  ## Pin the newest allowed versions with hashes (dev first: base runs what dev tests)
 	@test -x .venv-pin/bin/pip-compile || ($(PYTHON) -m venv .venv-pin && .venv-pin/bin/pip install -q pip-tools)
 	cd requirements && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -o dev.txt dev.in \
-	  && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -c dev.txt -o base.txt base.in
+	  && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -c dev.txt -o base.txt base.in \
+	  && ../.venv-pin/bin/pip-compile $(PIN_FLAGS) -c dev.txt -o parquet.txt parquet.in
 
 clean:  ## Remove the environment and caches, keep data/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

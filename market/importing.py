@@ -72,7 +72,7 @@ def _convert(
         if lines is None or first is None:
             first = chunk.slice(0, 1)
             folder.state.recorder_run = _run(int(first.core_ts_ns[0]), key)
-            lines = ImportLines(data.instruments, folder.state.recorder_run)
+            lines = ImportLines(data.instruments, folder.state.recorder_run, data.source)
         last_seq, last_ts = int(chunk.seq[-1]), int(chunk.core_ts_ns[-1])
         if folder.state.is_written or last_seq <= folder.state.seq:
             lines.skip(chunk)

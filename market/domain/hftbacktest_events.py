@@ -61,7 +61,8 @@ class Units:
         return cls(fraction_of_ten(instrument.tick_size), fraction_of_ten(instrument.qty_step))
 
 
-def _numbers(units: NDArray[np.int64], unit: tuple[int, int]) -> NDArray[np.float64]:
+def decimal_numbers(units: NDArray[np.int64], unit: tuple[int, int]) -> NDArray[np.float64]:
+    """Whole units (numerator, decimals) as the doubles nearest to them."""
     numerator, decimals = unit
     return (units * numerator) / 10.0**decimals
 
@@ -73,7 +74,7 @@ def _whole_units(
     numerator, decimals = unit
     with np.errstate(invalid="ignore"):
         units = np.rint(numbers * 10.0**decimals / numerator)
-        is_whole = np.abs(_numbers(units, unit) - numbers) <= 1e-9 * np.maximum(1.0, numbers)
+        is_whole = np.abs(decimal_numbers(units, unit) - numbers) <= 1e-9 * np.maximum(1.0, numbers)
         is_whole &= (units >= 0) & (units < 1 << 50)
     return np.where(is_whole, units, 0).astype(np.int64), is_whole
 
@@ -119,8 +120,8 @@ def _fill_entries(
     sides = np.array([BUY_EVENT, SELL_EVENT], np.uint64)
     ev |= np.where(is_ticker, np.uint64(0), sides[chunk.side])
     rows["ev"][place] = ev
-    rows["px"][place] = np.where(is_ticker, chunk.tick, _numbers(chunk.tick, units.tick))
-    rows["qty"][place] = np.where(is_ticker, 0.0, _numbers(chunk.lot, units.lot))
+    rows["px"][place] = np.where(is_ticker, chunk.tick, decimal_numbers(chunk.tick, units.tick))
+    rows["qty"][place] = np.where(is_ticker, 0.0, decimal_numbers(chunk.lot, units.lot))
     rows["ival"][place] = np.where(is_ticker, chunk.lot, flags)
 
 

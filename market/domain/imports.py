@@ -1,4 +1,4 @@
-"""What is known of an imported market: kept beside its recording, so that nobody takes it for our own."""
+"""Markets that come from elsewhere or go there; what is known of an imported one is kept beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ SCHEMA_VERSION = 1
 
 class ImportRefused(Exception):
     """Nothing was imported and nothing changed: tell the asker; the text says what to do."""
+
+
+class ExportRefused(Exception):
+    """No file was made: tell the asker; the text says what to do."""
 
 
 class SourceFile(Struct, frozen=True, kw_only=True, rename="camel"):

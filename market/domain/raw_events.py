@@ -34,6 +34,7 @@ from market.domain.grid import UnitGrid, UnitTexts, decimal_text, scaled_integer
 from market.domain.instruments import Instrument
 
 SCHEMA_VERSION = 1
+LIVE_SOURCE = "BYBIT_WS"  # an imported recording names where its messages come from
 
 
 class RawFile(StrEnum):
@@ -82,7 +83,10 @@ TICKER_NAMES: dict[int, tuple[str, int]] = {
 class RawEventEncoder:
     """Turns chunks into lines. Pure: the same chunk gives the same bytes."""
 
-    def __init__(self, instruments: Sequence[Instrument], recorder_run: str) -> None:
+    def __init__(
+        self, instruments: Sequence[Instrument], recorder_run: str, *, source: str = LIVE_SOURCE
+    ) -> None:
+        self._source = source
         self._symbols = [i.symbol for i in instruments]
         self._prices = [UnitTexts(i.tick_size) for i in instruments]
         self._sizes = [UnitTexts(i.qty_step) for i in instruments]
@@ -179,7 +183,7 @@ class RawEventEncoder:
         comma = "," if body else ""
         exact = f',"tsNs":{exchange_ns}' if rest_ns else ""
         return (
-            f'{{"timestamp":"{self._iso(ms)}","source":"BYBIT_WS","type":"{word}",'
+            f'{{"timestamp":"{self._iso(ms)}","source":"{self._source}","type":"{word}",'
             f'"symbol":"{self._symbols[symbol]}","payload":{{{body}{comma}"ts":{ms}}},'
             f'"recorderRun":"{self._run}","seq":{seq},"recvTs":{core_ns}{exact},'
             f'"schemaVersion":{SCHEMA_VERSION}}}'

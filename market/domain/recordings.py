@@ -75,6 +75,7 @@ class MarketData:
     exchange_ahead_ns: int = 0
     is_own: bool = False  # recorded (or imported) by us
     first_event_index: int = 0  # of its session: events before the first chunk
+    source: str = ""  # what lines of an import of it name as their source
 
     @property
     def symbols(self) -> tuple[str, ...]:

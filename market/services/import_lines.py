@@ -25,8 +25,8 @@ Lines = dict[FileKey, list[str]]
 class ImportLines:
     """Takes all chunks of a market in order; those that are written already only move its books on."""
 
-    def __init__(self, instruments: Sequence[Instrument], recorder_run: str) -> None:
-        self._encoder = RawEventEncoder(instruments, recorder_run)
+    def __init__(self, instruments: Sequence[Instrument], recorder_run: str, source: str) -> None:
+        self._encoder = RawEventEncoder(instruments, recorder_run, source=source)
         self._symbols = [instrument.symbol for instrument in instruments]
         self._mirror = BookMirror(len(self._symbols))
         self._next_checkpoint_ns = 0

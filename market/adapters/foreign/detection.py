@@ -45,6 +45,12 @@ class RecordingFormat(StrEnum):
     def short(self) -> str:
         return self.name.lower().replace("_", "-")
 
+    @property
+    def source(self) -> str:
+        """What recorded lines name as their source: of formats that are read together the same."""
+        family = next((family for family in FAMILIES if self in family), {self})
+        return min(one.name for one in family)
+
 
 # Formats that may be opened together: two views of one market.
 FAMILIES = (

@@ -84,6 +84,7 @@ class Opening:
             faults=FaultLog(),
             progress=ReadProgress(bytes_total=sum(_bytes_of(one.path) for one in used)),
             line_counts=Counter(),
+            source=used[0].format.source,
         )
 
     def fill(
