@@ -3,8 +3,9 @@
     with in_use(settings.DATA_DIR, "backtest b12", paths):
         ...
 
-A claim is a small file under `data/run/in-use/` that its process holds a lock on. The lock ends with the
-process however it ends, so a claim never outlives its reader; processes of other machines are not seen.
+Only paths in the data folder (or around it) need a claim; without any, nothing is written. A claim is a
+small file under `data/run/in-use/` that its process holds a lock on. The lock ends with the process however
+that ends, so a claim never outlives its reader. Processes of other machines are not seen.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def in_use(data_dir: Path, who: str, paths: Iterable[Path | str]) -> Iterator[None]:
     """Claim `paths` until the end of the block. Raises OSError when the claim cannot be written."""
-    claim = Claim(who=who, paths=tuple(str(Path(path).resolve()) for path in paths))
+    whole, root = [Path(path).resolve() for path in paths], data_dir.resolve()
+    ours = [p for p in whole if p.is_relative_to(root) or root.is_relative_to(p)]
+    if not ours:
+        yield
+        return
+    claim = Claim(who=who, paths=tuple(map(str, ours)))
     folder = data_dir / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f".{uuid.uuid4().hex}.tmp"

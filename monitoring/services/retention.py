@@ -21,6 +21,7 @@ from failover.services.config_reader import load_config
 from failover.services.run_lock import AlreadyRunning, sole_run
 from monitoring.domain.retention import decide
 from monitoring.domain.retention_config import RetentionConfig
+from monitoring.domain.retention_places import Rule
 from monitoring.domain.retention_plan import Listing, Needs, RetentionPlan, Step
 from monitoring.domain.retention_report import RetentionError, RetentionReport, make_report
 from monitoring.models import RetentionRun
@@ -32,6 +33,7 @@ from monitoring.services.retention_tree import (
     remove_empty_folders,
 )
 from replay.services.config_documents import configured_name
+from replay.services.session_rows import forget_row
 
 __all__ = ["AlreadyRunning", "configured_retention", "keep_report", "run_retention"]
 
@@ -118,9 +120,20 @@ def _carried_out(
     steps = carry_out(data_dir, plan.steps, claimed=claim_on(data_dir), on_error=errors.append)
     while not should_stop() and (step := next(steps, None)) is not None:
         done.append(step)
+        if step.rule is Rule.REPLAY_SESSIONS:
+            _forget_session(step.folder, errors)
         for found in step.files:
             logger.info("retention_deleted", extra={"path": found.path, "reason": step.reason})
     return done
+
+
+def _forget_session(folder: str, errors: list[RetentionError]) -> None:
+    """The row mirrors the files: it goes after them."""
+    try:
+        forget_row(folder.rpartition("/")[2])
+    except DatabaseError as error:
+        text = f"its row stays until manage.py rebuild_session_rows ({error})"
+        errors.append(RetentionError(file=folder, error=text))
 
 
 def _tell(report: RetentionReport) -> None:

@@ -23,6 +23,7 @@ from monitoring.domain.retention_places import FOLDER_OF, Rule, folder_of
 from monitoring.domain.retention_plan import Needs, SessionFacts, Step
 from monitoring.domain.times import ms_of_iso
 from monitoring.services.history import OPEN_STATUSES
+from monitoring.services.retention_jobs import JOB_RULES, paths_of_jobs
 
 _SESSIONS = FOLDER_OF[Rule.REPLAY_SESSIONS]
 _TAIL_BYTES = 65_536
@@ -75,7 +76,7 @@ def _facts(path: Path, data_dir: Path) -> SessionFacts:
 def needs_of(data_dir: Path, archive: str = "") -> Needs:
     """What open positions and orders, running replays and other readers need now."""
     unknown: dict[Rule, str] = {}
-    paths = _claimed_paths(data_dir, unknown)
+    paths = _claimed_paths(data_dir, unknown) | paths_of_jobs(data_dir, unknown)
     paths |= _unprojected(data_dir, folder_of(Rule.ORDERS_LOG, archive), unknown)
     since_ns = _open_since_ns(data_dir, unknown)
     return Needs(paths=paths, order_log_since_ns=since_ns, unknown=unknown)
@@ -87,6 +88,8 @@ def claim_on(data_dir: Path) -> Callable[[Step], str]:
     def claimed(step: Step) -> str:
         unknown: dict[Rule, str] = {}
         paths = _claimed_paths(data_dir, unknown)
+        if step.rule in JOB_RULES:
+            paths |= paths_of_jobs(data_dir, unknown)
         if step.rule in unknown:
             return unknown[step.rule]
         wanted = [step.folder] if step.folder else []

@@ -77,13 +77,13 @@ def _found(path: str, status: os.stat_result) -> Found:
 
 
 def open_for_writing(data_dir: Path, plan: RetentionPlan) -> set[str]:
-    """Which files of the plan's steps a writer holds its lock on (the line files' own flock)."""
-    return {
-        found.path
-        for step in plan.steps
-        for found in step.files
-        if _has_writer(data_dir / found.path)
-    }
+    """Which files of the plan's steps a writer holds a lock on: on the file, or on the folder it makes."""
+    busy = set[str]()
+    for step in plan.steps:
+        if step.folder and _has_writer(data_dir / step.folder):
+            busy |= {found.path for found in step.files}
+        busy |= {found.path for found in step.files if _has_writer(data_dir / found.path)}
+    return busy
 
 
 def _has_writer(path: Path) -> bool:
@@ -182,6 +182,13 @@ def _remove_folder(data_dir: Path, step: Step) -> None:
 
 def _require_known(parent: int, name: str, step: Step) -> None:
     """Raises: _Refused when something has come into the folder, or changed in it, since the listing."""
+    handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _Refused("somebody is working in it") from None
+    finally:
+        os.close(handle)
     known = {found.path: found for found in step.files}
     for inside, _, files, folder in os.fwalk(name, dir_fd=parent, follow_symlinks=False):
         below = step.folder + inside[len(name) :]

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from failover.domain.errors import StorageError
 from replay.adapters import open_market_data
@@ -105,7 +106,9 @@ class Command(BaseCommand):
         run_id = f"b{uuid.uuid4().hex[:10]}"
         default = settings.DATA_DIR / REPORTS_FOLDER / f"{now:%Y%m%dT%H%M%SZ}-{run_id}"
         stop = StopOnSignals(self.stderr, "stopping the runs")
-        with stop, ReportFolder(options["out"] or default) as folder:
+        out = options["out"] or default
+        claim = in_use(settings.DATA_DIR, f"backtest {run_id}", [*options["paths"], out])
+        with stop, claim, ReportFolder(out) as folder:
             found = self._run(tapes, chosen, options, stop)
             found.failures[:0] = bad
             if not found.by_variant[Variant.BASE]:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from market.domain.recordings import BadRecording, MarketData
 from replay.adapters import open_market_data
@@ -94,6 +95,8 @@ class Command(BaseCommand):
             stop.on_ask = pacer.stop if pacer else None
             run_id = f"r{uuid.uuid4().hex[:10]}"
             with ExitStack() as stack:
+                claim = in_use(settings.DATA_DIR, f"run_replay {run_id}", options["paths"])
+                stack.enter_context(claim)
                 files = RunFiles(options["out"], run_id) if options["out"] else None
                 if files:
                     stack.callback(files.close)

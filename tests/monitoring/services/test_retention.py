@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -27,6 +28,7 @@ from monitoring.models import RetentionRun
 from monitoring.services.retention import AlreadyRunning, make_plan, run_retention
 from monitoring.services.retention_tree import carry_out, remove_empty_folders
 from monitoring.tasks import retention
+from replay.models import JobState, ReplayJob, ReplaySession, RunModeRow, SessionBuild
 
 pytestmark = pytest.mark.django_db
 
@@ -175,6 +177,73 @@ def test_a_claim_ends_with_its_process(tree: Tree) -> None:
     assert len(list((tree.root / "run/in-use").glob("*.json"))) == 1
     assert claims(tree.root) == []
     assert list((tree.root / "run/in-use").iterdir()) == []
+
+
+def a_job(session_id: str, **fields: Any) -> ReplayJob:
+    values = {"session_id": session_id, "mode": "FULL_DECISION", "requested_at": NOW, **fields}
+    return ReplayJob.objects.create(**values)
+
+
+def test_a_replay_under_way_keeps_its_session_and_runs_and_an_ended_one_does_not(
+    tree: Tree, run: Run
+) -> None:
+    tree.add_session("played", 40, [])
+    tree.add_session("over", 40, [])
+    for run_id in ("r1", "r2"):
+        tree.add(f"replay/runs/{run_id}/report.json", days_ago=40)
+    job = a_job("played", state=JobState.RUNNING, run_id="r1")
+    a_job("over", state=JobState.DONE, run_id="r2")
+
+    report = run()
+
+    assert (
+        report.reasons["replay/sessions/played/manifest.json"] == f"needed by replay job {job.pk}"
+    )
+    assert report.reasons["replay/runs/r1/report.json"] == f"needed by replay job {job.pk}"
+    assert not (tree.root / "replay/sessions/over").exists()
+    assert not (tree.root / "replay/runs/r2").exists()
+
+
+def test_the_session_that_the_system_lives_on_stays(tree: Tree, run: Run) -> None:
+    tree.add_session("shown", 40, [])
+    RunModeRow.objects.update_or_create(
+        pk=1, defaults={"run_mode": "REPLAY", "session_id": "shown"}
+    )
+
+    assert run().deleted_files == []
+
+
+def test_a_build_that_waits_keeps_the_days_it_will_read(tree: Tree, run: Run) -> None:
+    """The day before the range too: books are primed from there."""
+    for n in (12, 11, 10, 9, 8):
+        tree.add(f"market/{day(n)}/BTCUSDT-trades.jsonl")
+    options = {"from": f"{day(10)}T02:00:00Z", "to": f"{day(9)}T02:00:00Z", "symbols": ["BTCUSDT"]}
+    SessionBuild.objects.create(options=options, requested_at=NOW, state=JobState.QUEUED)
+
+    assert run().deleted_files == [f"market/{day(n)}/BTCUSDT-trades.jsonl" for n in (12, 8)]
+
+
+def test_the_row_of_a_session_goes_with_its_files(tree: Tree, run: Run) -> None:
+    tree.add_session("old", 40, [])
+    ReplaySession.objects.create(
+        session_id="old", created_at=NOW, created_by="TEST", range_from=NOW, range_to=NOW,
+        speed_factor=1, total_events=1, digest="d",
+    )  # fmt: skip
+
+    run()
+
+    assert not ReplaySession.objects.exists()
+
+
+def test_a_folder_that_somebody_works_in_stays(tree: Tree, run: Run) -> None:
+    """Builds lock the folder they fill."""
+    tree.add("replay/sessions/.building-s1-ab12/events.jsonl", days_ago=40)
+    handle = os.open(tree.root / "replay/sessions/.building-s1-ab12", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    assert run().deleted_files == []
+    os.close(handle)
+    assert len(run().deleted_files) == 1
 
 
 def test_a_claim_made_after_the_decision_still_counts(tree: Tree) -> None:
