@@ -1,4 +1,4 @@
-"""Instruments in the admin: to look at, not to edit. The venue states them."""
+"""Instruments and checks of recordings in the admin: to look at, not to edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from market.models import InstrumentRules
+from failover.admin import ReadOnlyAdmin
+from market.models import InstrumentRules, RecordingCheckRun
 
 
 @admin.register(InstrumentRules)
@@ -28,3 +29,15 @@ class InstrumentRulesAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+
+@admin.register(RecordingCheckRun)
+class RecordingCheckRunAdmin(ReadOnlyAdmin):
+    """Data quality: what each check of the recorded files found."""
+
+    list_display = [
+        "timestamp", "path", "source", "files", "rows", "errors", "warnings", "problems", "seconds",
+    ]  # fmt: skip
+    list_filter = ["source"]
+    search_fields = ["path"]
+    date_hierarchy = "timestamp"

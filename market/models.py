@@ -1,4 +1,4 @@
-"""What the market keeps in the database: the instrument rules last seen."""
+"""What the market keeps in the database: the instrument rules last seen, the checks of its recordings."""
 
 from __future__ import annotations
 
@@ -44,3 +44,31 @@ class InstrumentRules(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} ({self.bybit_env})"
+
+
+class RecordingCheckRun(models.Model):
+    """One check of recorded files: a `RecordingReport`, and what the archiver did with them.
+
+    Rows are written once and never changed.
+    """
+
+    timestamp = models.DateTimeField("checked at", db_index=True)
+    source = models.CharField(max_length=8)  # COMMAND or JOB
+    path = models.CharField(max_length=500)
+    files = models.PositiveIntegerField()
+    rows = models.PositiveBigIntegerField()
+    bytes = models.PositiveBigIntegerField("bytes, uncompressed")
+    errors = models.PositiveIntegerField()
+    warnings = models.PositiveIntegerField()
+    problems = models.JSONField("findings by kind")
+    findings = models.JSONField("first findings of each kind and file")
+    archived = models.JSONField("what became of each file", default=list)
+    seconds = models.FloatField("duration, s")
+
+    class Meta:
+        verbose_name = "recording check"
+        verbose_name_plural = "recording checks"
+        ordering = ["-timestamp", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.errors} errors, {self.warnings} warnings"

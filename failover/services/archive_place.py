@@ -6,18 +6,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from failover.domain.config import BadConfigDocument
 from failover.domain.logging_config import LoggingConfig
-from failover.services.config_reader import ACTIVE, load_config
+from failover.services.config_reader import active_document
 
 
 def active_logging() -> LoggingConfig:
     """Section `logging` of the active config, or of the one a first start takes. Asks the database."""
-    try:
-        document = load_config(ACTIVE)
-    except BadConfigDocument:
-        document = load_config(settings.ENVIRONMENT.trading_config)
-    section: LoggingConfig = document["logging"]
+    section: LoggingConfig = active_document()["logging"]
     return section
 
 

@@ -36,6 +36,14 @@ def load_config(name: str) -> ConfigDocument:
     return active.document
 
 
+def active_document() -> ConfigDocument:
+    """The active config, or the one that a first start takes: for jobs and readers without a follower."""
+    try:
+        return load_config(ACTIVE)
+    except BadConfigDocument:
+        return load_config(settings.ENVIRONMENT.trading_config)
+
+
 def _numbered(number: int) -> StoredVersion:
     version = get_version(number)
     return StoredVersion(

@@ -16,7 +16,7 @@ import msgspec
 
 from failover.adapters.files import write_atomically
 from failover.adapters.jsonl import JsonlAppender
-from market.adapters.recording_files import BadIndex, index_path, read_index, symbol_and_kind
+from market.adapters.recording_files import BadIndex, index_path, stored_index, symbol_and_kind
 from market.domain.recording_index import FileIndex, IndexPart, RecordedGap, index_of_parts
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class IndexedFile:
             sha256=self._hash.hexdigest(),
         )
         try:
-            before = read_index(self._path)
+            before = stored_index(self._path)
         except BadIndex as error:
             logger.warning("recording_index_unreadable", extra={"reason": str(error)})
             before = None

@@ -73,9 +73,9 @@ def files_in(day: Path, symbol: str, kind: RawFile | str) -> list[Path]:
     there = [path for suffix in SUFFIXES if (path := day / f"{symbol}-{kind}{suffix}").is_file()]
     if len(there) < 2 or there[0].suffix != ".jsonl":
         return there[:1]
-    index = _index_or_none(there[0])
-    is_whole = index is None or _size(there[0]) >= index.bytes
-    return there[:1] if is_whole else [there[1], there[0]]
+    # A crash of the archiver leaves both with one content; lines that came later begin differently.
+    is_same = _first_line(there[0]) == _first_line(there[1])
+    return there[:1] if is_same else [there[1], there[0]]
 
 
 def day_folders(market_dir: Path, from_ns: int | None, to_ns: int | None) -> list[Path]:
@@ -127,11 +127,20 @@ def index_path(path: Path) -> Path:
 
 
 def read_index(path: Path) -> FileIndex | None:
-    """The index of a recorded file, or None when there is none yet.
+    """The index of a recorded file, or None when there is none of it yet.
 
     It may describe less than the file holds: what is being written has its part when it is closed.
     Raises: BadIndex, OSError.
     """
+    packed = path.with_name(path.name + ".zst")
+    is_both = path.suffix == ".jsonl" and path.is_file() and packed.is_file()
+    if is_both and _first_line(path) != _first_line(packed):
+        return None  # what lies there is about the day's compressed file, not about lines that came later
+    return stored_index(path)
+
+
+def stored_index(path: Path) -> FileIndex | None:
+    """The index beside a recorded file, whichever variant it is about. Raises: BadIndex, OSError."""
     place = index_path(path)
     try:
         return _decode_index(place.read_bytes())
@@ -141,11 +150,12 @@ def read_index(path: Path) -> FileIndex | None:
         raise BadIndex(f"{place}: {error}") from None
 
 
-def _index_or_none(path: Path) -> FileIndex | None:
+def _first_line(path: Path) -> bytes:
     try:
-        return read_index(path)
-    except BadIndex:
-        return None
+        with _open_variant(path) as file:
+            return file.readline()
+    except (zstandard.ZstdError, EOFError, OSError):
+        return b""  # whoever reads on finds out
 
 
 def _open_variant(path: Path) -> IO[bytes]:
@@ -158,13 +168,6 @@ def _open_variant(path: Path) -> IO[bytes]:
         )
         return cast("IO[bytes]", io.BufferedReader(reader, _READ_BYTES))
     return path.open("rb", buffering=_READ_BYTES)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _day(ns: int) -> str:

@@ -122,7 +122,8 @@ class FileCheck:
         self.gaps: list[RecordedGap] = []
         self.rows = 0
         self.bytes = 0
-        self._path, self._symbol, self._kind = path, symbol, kind
+        self.symbol, self.kind = symbol, kind
+        self._path = path
         self._findings, self._runs = findings, runs
         self._day_ns = None if day is None else day * _NS_PER_DAY
         self._boundaries = frozenset(boundaries)
@@ -135,8 +136,9 @@ class FileCheck:
         self._seqs: list[int] = []
         self._seqs_from_ts = 0
         self._book, self._ticker = RecordedBook(), RecordedTicker()
-        self._crossed_since_ns = 0
+        self._crossed_since_ns, self._crossed_at = 0, (0.0, 0.0)
         self._part: _OpenPart | None = None
+        self._block, self._block_from, self._hashed_to = memoryview(b""), 0, 0
 
     @property
     def sha256(self) -> str:
@@ -146,14 +148,17 @@ class FileCheck:
     def take(self, block: bytes) -> None:
         """Judge a block of whole lines; only the file's last one may end without a line feed."""
         self._whole.update(block)
+        self._block, self._block_from, self._hashed_to = memoryview(block), self.bytes, self.bytes
         lines = block.split(b"\n")
         torn = lines.pop()
         for text in lines:
-            self._take_line(text + b"\n", text)
+            self._take_line(text)
+            self.bytes += len(text) + 1
         if torn:
-            self.rows += 1
+            self._begin_line()
             self._note(Problem.TORN_LINE, f"no line feed at the end: {_shown(torn)}")
-            self._extend_part(torn, None)
+            self.bytes += len(torn)
+        self._hash_part()
 
     def finish(self) -> None:
         """Judge what only the end shows."""
@@ -162,23 +167,25 @@ class FileCheck:
         if self._crossed_since_ns:
             self._note_crossed(self._last_ts)
 
-    def _take_line(self, data: bytes, text: bytes) -> None:
-        self.rows += 1
+    def _take_line(self, text: bytes) -> None:
         try:
             line = self._decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._begin_line()
             self._damage(text, str(error))
-            self._extend_part(data, None)
             return
-        if line.symbol != self._symbol or line.type not in self._types:
+        if line.symbol != self.symbol or line.type not in self._types:
+            self._begin_line()
             self._note(Problem.FOREIGN_LINE, f"{line.type} of {line.symbol[:40]}")
-            self._extend_part(data, None)
             return
         if line.recorder_run != self._run:
             self._begin_run(line.recorder_run)
+        part = self._begin_line()
+        part.last = line
+        if part.first is None:
+            part.first, part.run = line, line.recorder_run
         self._judge_order(line)
         self._judge_state(line)
-        self._extend_part(data, line)
 
     def _begin_run(self, run: str) -> None:
         self._flush_seqs()
@@ -236,9 +243,9 @@ class FileCheck:
             self._admit(line, _GAP)
             self._book.forget()
             self._ticker.forget()
-        elif self._kind is RawFile.ORDERBOOK:
+        elif self.kind is RawFile.ORDERBOOK:
             self._judge_book(line, payload)
-        elif self._kind is RawFile.TICKER:
+        elif self.kind is RawFile.TICKER:
             self._judge_ticker(line, payload)
         elif not (payload.price and payload.side):
             self._note(Problem.UNREADABLE_LINE, "a trade without price or side", line)
@@ -263,7 +270,8 @@ class FileCheck:
                 self._note(Problem.CHECKPOINT_DIFFERS, "the lines before make another book", line)
             book.replace(payload.bids, payload.asks)
         if book.is_crossed:
-            self._crossed_since_ns = self._crossed_since_ns or line.recv_ts
+            if not self._crossed_since_ns:
+                self._crossed_since_ns, self._crossed_at = line.recv_ts, book.touch
         elif self._crossed_since_ns:
             if line.recv_ts - self._crossed_since_ns > self._crossed_ns:
                 self._note_crossed(line.recv_ts)
@@ -303,11 +311,11 @@ class FileCheck:
         self._ticker.forget()
 
     def _note_crossed(self, until_ns: int) -> None:
-        since, (bid, ask) = self._crossed_since_ns, self._book.touch
+        since, (bid, ask) = self._crossed_since_ns, self._crossed_at
         self._findings.add(
             Problem.CROSSED_BOOK,
             self._path,
-            f"for {(until_ns - since) / 1e6:.0f} ms, bid {bid:g}, ask {ask:g} at its end",
+            f"for {(until_ns - since) / 1e6:.0f} ms, from bid {bid} and ask {ask} on",
             line=self.rows,
             recorder_run=self._run,
             seq=self._last_seq,
@@ -330,60 +338,53 @@ class FileCheck:
 
     # -- parts of the index
 
-    def _extend_part(self, data: bytes, line: Any) -> None:
-        if self._part is not None and self.bytes in self._boundaries:
-            self._close_part()
-        if self._part is None:
-            self._part = _OpenPart(self._run, self.bytes)
+    def _begin_line(self) -> _OpenPart:
+        """The part that the line at `self.bytes` belongs to."""
+        self.rows += 1
         part = self._part
-        part.data.append(data)
+        if part is None or self.bytes in self._boundaries:
+            self._close_part()
+            part = self._part = _OpenPart(self._run, self.bytes)
         part.rows += 1
-        self.bytes += len(data)
-        if line is not None:
-            part.run = line.recorder_run
-            part.first = part.first or (line.recv_ts, line.seq)
-            part.last_ts, part.last_seq = line.recv_ts, line.seq
-        if len(part.data) >= 1024:
-            part.hash_data()
+        return part
 
     def _close_part(self) -> None:
-        part, self._part = self._part, None
-        if part is not None:
-            self.parts.append(part.closed())
+        if self._part is not None:
+            self._hash_part()
+            self.parts.append(self._part.closed(self.bytes))
+            self._part = None
+
+    def _hash_part(self) -> None:
+        """Let the open part's checksum reach what has been taken."""
+        if self._part is not None:
+            start, end = self._hashed_to - self._block_from, self.bytes - self._block_from
+            self._part.hash.update(self._block[start:end])
+        self._hashed_to = self.bytes
 
 
 class _OpenPart:
     """A part while its lines pass."""
 
-    __slots__ = ("_bytes", "_hash", "data", "first", "last_seq", "last_ts", "offset", "rows", "run")
+    __slots__ = ("first", "hash", "last", "offset", "rows", "run")
 
     def __init__(self, run: str, offset: int) -> None:
         self.run, self.offset, self.rows = run, offset, 0
-        self.data: list[bytes] = []
-        self.first: tuple[int, int] | None = None
-        self.last_ts = self.last_seq = 0
-        self._hash = hashlib.sha256()
-        self._bytes = 0
+        self.first: Any = None
+        self.last: Any = None
+        self.hash = hashlib.sha256()
 
-    def hash_data(self) -> None:
-        joined = b"".join(self.data)
-        self.data.clear()
-        self._hash.update(joined)
-        self._bytes += len(joined)
-
-    def closed(self) -> IndexPart:
-        self.hash_data()
-        first_ts, first_seq = self.first or (0, 0)
+    def closed(self, end: int) -> IndexPart:
+        first, last = self.first, self.last
         return IndexPart(
             recorder_run=self.run,
             offset=self.offset,
-            bytes=self._bytes,
+            bytes=end - self.offset,
             rows=self.rows,
-            first_ts=first_ts,
-            last_ts=self.last_ts,
-            first_seq=first_seq,
-            last_seq=self.last_seq,
-            sha256=self._hash.hexdigest(),
+            first_ts=first.recv_ts if first else 0,
+            last_ts=last.recv_ts if last else 0,
+            first_seq=first.seq if first else 0,
+            last_seq=last.seq if last else 0,
+            sha256=self.hash.hexdigest(),
             is_closed=False,
         )
 

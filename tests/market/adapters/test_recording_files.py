@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-import msgspec
 import pytest
 import zstandard
 
@@ -18,7 +17,6 @@ from market.adapters.recording_files import (
     symbol_and_kind,
 )
 from market.domain.raw_events import RawFile
-from market.domain.recording_index import IndexPart, index_of_parts
 
 DAY_NS = 86_400_000_000_000
 LINES = b"".join(b'{"seq":%d}\n' % n for n in range(1000))
@@ -65,15 +63,9 @@ def test_the_files_of_a_stretch_come_oldest_day_first_and_one_a_day(tmp_path: Pa
 
 
 def test_lines_that_came_after_a_day_was_compressed_are_read_behind_its_own(tmp_path: Path) -> None:
-    part = IndexPart(
-        recorder_run="r", offset=0, bytes=len(LINES), rows=1000, first_ts=1, last_ts=2,
-        first_seq=1, last_seq=1000, sha256="x",
-    )  # fmt: skip
     day = tmp_path / "1970-01-01"
-    older, newer = put(day / "BTCUSDT-trades.jsonl.zst"), put(day / "BTCUSDT-trades.jsonl", b"{}\n")
-    index_path(older).write_bytes(
-        msgspec.json.encode(index_of_parts("BTCUSDT", "trades", [part], []))
-    )
+    older = put(day / "BTCUSDT-trades.jsonl.zst")
+    newer = put(day / "BTCUSDT-trades.jsonl", LINES.replace(b"seq", b"SEQ"))
 
     assert day_files(tmp_path, "BTCUSDT", "trades", None, None) == [older, newer]
 
