@@ -171,6 +171,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
+    "archiveRecordings": {"task": "archiveRecordings", "schedule": crontab(hour=0, minute=20)},
     # half an hour after midnight: the day before is whole and its files are closed
     "profileUpdater": {"task": "profileUpdater", "schedule": crontab(hour=0, minute=30)},
     # after it: what it reads is still there

@@ -168,8 +168,8 @@ def test_the_json_itself_is_taken_when_filled_in(trader: Client, active: ConfigV
     assert refused.context["adminform"].form.errors["raw"] == [
         "risk.x: unknown field",
         (
-            "y: unknown section; there are execution, logging, market, profileUpdater, replay, "
-            "retention, risk, strategy, symbols"
+            "y: unknown section; there are execution, logging, market, profileUpdater, "
+            "recording, replay, retention, risk, strategy, symbols"
         ),
     ]
     assert ConfigVersion.objects.first().document == '{"risk":{"maxPositions":1}}'  # type: ignore[union-attr]
