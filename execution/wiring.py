@@ -17,7 +17,7 @@ from execution.domain.profile import execution_settings_of
 from execution.domain.sim_book import compile_venue_kernel
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.ports import Recovered
-from execution.services.account_memory import RunFacts, RunStart, state_seal
+from execution.services.account_memory import RunFacts, RunStart
 from execution.services.latency import LatencyWatch
 from execution.services.market_change import on_market_of
 from execution.services.process_record import ProcessRecord
@@ -116,11 +116,12 @@ async def start_execution(
     )
     process = ProcessRecord(ProcessStateStore(data / "system", run_mode="SIM"), account)
     process.begin()
+    journal = JournalWriter(data / "journal", "execution", run_id)
+    tape = _begin_tape(journal, account, recovered, (run_id, venue_id), clock())
+    account.tape = tape
     outcome = account.recover(recovered, clock())
     process.has_recovered = recovered.checkpoint is not None or recovered.newest is not None
     logger.info("execution_recovered", extra={"outcome": outcome})
-    journal = JournalWriter(data / "journal", "execution", run_id)
-    account.tape = tape = _begin_tape(journal, account, recovered, run_id, clock())
     service = SimulationService(
         context=context,
         account=account,
@@ -164,22 +165,20 @@ def _begin_tape(
     journal: JournalWriter,
     account: SimulatedAccount,
     recovered: Recovered,
-    run_id: str,
+    names: tuple[str, str],
     now_ns: int,
 ) -> JournalTape:
-    """The journal of a recovered account: what it is made of, and how far the one before had come."""
-    last = recovered.newest or recovered.checkpoint
+    """The journal of an account that was just made; `names` are those of its run and of a new venue."""
     facts = RunFacts(
-        run_id=run_id,
+        run_id=names[0],
         mode=account.core.mode,
         instruments=tuple(account.core.instruments.values()),
         symbols=account.symbols,
         bybit_env=account.bybit_env,
-        positions=last.positions if last is not None else {},
-        number=last.number if last is not None else 0,
-        state_seal=state_seal(recovered.newest) if recovered.newest is not None else 0,
+        venue_id=names[1],
     )
-    journal.begin(now_ns, msgspec.msgpack.encode(RunStart(facts=facts, memory=account.memory())))
+    start = RunStart(facts=facts, settings=account.settings, recovered=recovered)
+    journal.begin(now_ns, msgspec.msgpack.encode(start))
     return JournalTape(journal)
 
 

@@ -99,6 +99,13 @@ class EntriesAllowed(_Item, frozen=True, tag=11):
     reason: str
 
 
+class AccountRecovered(_Item, frozen=True, tag=12):
+    """The first input of a run: take up what `RunStart` holds. The order log on disk ended at `log_seq`."""
+
+    now_ns: int
+    log_seq: int
+
+
 class StepMade(_Item, frozen=True, tag=20):
     """One step of the core at its write-ahead point, and the CRC-32 of the whole state it left."""
 
@@ -138,6 +145,7 @@ TapeInput = (
     | LatencyJudged
     | VenueSpoke
     | EntriesAllowed
+    | AccountRecovered
 )
 TapeOutput = StepMade | LinesSent | NewsTold | RowsTold | WriteFailed
 

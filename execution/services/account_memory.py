@@ -8,8 +8,7 @@ import msgspec
 
 from execution.domain.outputs import LogLine, RecordRow
 from execution.domain.profile import ExecutionSettings
-from execution.ports import Commit
-from failover.adapters.streams import Position
+from execution.ports import Commit, Recovered
 from market.domain.instruments import Instrument
 from strategy.domain.messages import ExecutionEvent, ExecutionSnapshot
 
@@ -17,21 +16,23 @@ News = ExecutionEvent | ExecutionSnapshot | RecordRow
 
 
 class RunFacts(msgspec.Struct, kw_only=True, frozen=True):
-    """What an account was made of, and where it took up the work.
-
-    `positions` and `number` (of the last commit) are those that `recover` found; `state_seal` is of that
-    commit, 0 where it was a checkpoint or told in other units since.
-    """
+    """What an account was made of. `venue_id` is for a new one. Not simulated: a venue's words are inputs."""
 
     run_id: str
     mode: str
     instruments: tuple[Instrument, ...]
     symbols: tuple[str, ...]
     bybit_env: str = ""
-    is_simulated: bool = True  # else the venue's words are inputs
-    positions: dict[str, Position] = {}
-    number: int = 0
-    state_seal: int = 0
+    venue_id: str = "SIM"
+    is_simulated: bool = True
+
+
+class RunStart(msgspec.Struct, kw_only=True, frozen=True):
+    """The payload of a journal's `Begun`: the account as it was made, and what it was then to recover."""
+
+    facts: RunFacts
+    settings: ExecutionSettings
+    recovered: Recovered
 
 
 class AccountMemory(msgspec.Struct, kw_only=True):
@@ -48,13 +49,6 @@ class AccountMemory(msgspec.Struct, kw_only=True):
     observe_until: str
     backlog: list[LogLine]
     unpublished: list[News]
-
-
-class RunStart(msgspec.Struct, kw_only=True, frozen=True):
-    """The payload of a journal's `Begun`: `memory` is the account as it was recovered."""
-
-    facts: RunFacts
-    memory: bytes
 
 
 def state_seal(commit: Commit) -> int:

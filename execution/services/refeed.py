@@ -18,6 +18,7 @@ from execution.domain.profile import ExecutionSettings
 from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.tape import (
+    AccountRecovered,
     EntriesAllowed,
     EntriesRefused,
     FramesRead,
@@ -35,7 +36,7 @@ from execution.domain.tape import (
 )
 from execution.domain.venue import VenueUpdate
 from execution.ports import Commit, Recovered
-from execution.services.account_memory import AccountMemory, RunFacts
+from execution.services.account_memory import AccountMemory, RunFacts, RunStart
 from execution.services.latency import OrderMeter
 from execution.services.simulated_account import SimulatedAccount, Sinks
 from failover.adapters.streams import Entry
@@ -54,17 +55,20 @@ _SILENT.disabled = True  # what is told again is no news
 
 
 class Refeed:
-    """One account from one `memory` on. `feed` in order; afterwards it tells what the account did.
+    """One account from its start on, or from a recorded `memory`. `feed` in order; it tells what came of it.
 
-    Raises: msgspec.DecodeError where facts or memory are of another build.
+    Raises: msgspec.DecodeError where the memory is of another build.
     """
 
-    def __init__(self, facts: RunFacts, memory: bytes) -> None:
-        known = _decode_memory(memory)
+    def __init__(self, start: RunStart, memory: bytes | None = None) -> None:
+        known = None if memory is None else _decode_memory(memory)
+        settings = start.settings if known is None else known.settings
+        self._recovered = start.recovered
         self._disk = _Disk()
         self._tape = _Tape()
-        self.account = _account(facts, known.settings, self._disk)
-        self.account.recall(known)
+        self.account = _account(start.facts, settings, self._disk)
+        if known is not None:
+            self.account.recall(known)
         self.account.tape = self._tape
 
     def feed(
@@ -77,6 +81,9 @@ class Refeed:
         """
         self._disk.begin(failed)
         self._tape.begin()
+        if isinstance(item, AccountRecovered):
+            self._disk.lines.seq = item.log_seq
+            self.account.recover(self._recovered, item.now_ns)
         _hand_over(self.account, item, content)
         return self._tape.taken, self._tape.given
 
@@ -88,11 +95,14 @@ def _account(facts: RunFacts, settings: ExecutionSettings, disk: _Disk) -> Simul
     )  # fmt: skip
     venue: SimulatedExchange | RemoteVenue = RemoteVenue()
     if facts.is_simulated:
-        venue = SimulatedExchange(facts.instruments, settings.config, symbols=settings.symbols)
+        venue = SimulatedExchange(
+            facts.instruments, settings.config, facts.venue_id, settings.symbols
+        )
     nowhere, no_lines = _Nowhere(), _NoLines()
     return SimulatedAccount(
         core=core,
         venue=venue,
+        settings=settings,
         symbols=facts.symbols,
         bybit_env=facts.bybit_env,
         sinks=Sinks(
@@ -198,12 +208,13 @@ class _Disk:
 class _Lines:
     def __init__(self, disk: _Disk) -> None:
         self._disk = disk
+        self.seq = 0
 
     def append(self, lines: list[LogLine], ts_ns: int) -> None:
         self._disk.write()
 
     def last_seq(self) -> int:
-        return 0
+        return self.seq
 
 
 class _NoLines:

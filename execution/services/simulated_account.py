@@ -27,6 +27,7 @@ from execution.domain.profile import ExecutionSettings, execution_settings_of
 from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.tape import (
+    AccountRecovered,
     EntriesAllowed,
     EntriesRefused,
     FramesRead,
@@ -126,8 +127,13 @@ class SimulatedAccount:
     # -- start ------------------------------------------------------------------------------------------
 
     def recover(self, recovered: Recovered, now_ns: int) -> str:
-        """Take up where the last process ended, however it ended; returns one line for the log."""
-        self._now_ns = self._last_market_ns = now_ns
+        """Take up where the last process ended, however it ended; returns one line for the log.
+
+        The first input of the `tape`: what was recovered stands in its `RunStart`.
+        """
+        on_disk = self.sinks.order_log.last_seq() if recovered.newest is not None else 0
+        self._begin(AccountRecovered(now_ns, on_disk))
+        self._last_market_ns = now_ns
         recovered = in_units_of(recovered, self.core.instruments)
         checkpoint, newest = recovered.checkpoint, recovered.newest
         last = newest or checkpoint
@@ -148,7 +154,7 @@ class SimulatedAccount:
             elif same_books and newest is not None:
                 self._observe_until = position.entry_id
         if newest is not None:
-            self._complete(newest)
+            self._complete(newest, on_disk)
         self._look_for_lost_symbols(now_ns)
         return (
             f"resumed {len(self.core.trades)} trade(s), {len(self.venue.open_orders())} order(s) at "
@@ -165,7 +171,7 @@ class SimulatedAccount:
             f"{', '.join(lost)}: there is a trade, but the market does not follow the symbol; "
             "add it to SYMBOLS (or --symbols) of run_market"
         )
-        logger.critical("symbol_without_market", extra={"symbols": lost, "reason": text})
+        self.log.critical("symbol_without_market", extra={"symbols": lost, "reason": text})
         self._publish(self.core.set_safe_mode(_NO_MARKET, text, now_ns))
 
     def _restore_venue(self, commit: Commit, *, with_books: bool) -> None:
@@ -173,9 +179,8 @@ class SimulatedAccount:
         if not with_books:  # the symbol table changed: columns mean other symbols now
             self.venue.forget_books()
 
-    def _complete(self, commit: Commit) -> None:
+    def _complete(self, commit: Commit, on_disk: int) -> None:
         """Do what the last step was about to do; every part of it may be done twice."""
-        on_disk = self.sinks.order_log.last_seq()
         missing = [line for line in commit.lines if int(line.record["seq"]) > on_disk]
         if before := [line for line in missing if not is_sent_line(line)]:
             self.sinks.order_log.append(before, commit.ts_ns)
@@ -283,7 +288,7 @@ class SimulatedAccount:
 
     def _begin(self, item: TapeInput, content: bytes = b"") -> None:
         if self.tape.wants_memory():
-            self.tape.remember(self.memory(), self._now_ns)
+            self.tape.remember(self.memory(), self._now_ns or item.now_ns)
         self.tape.input(item, content)
         self._now_ns, self._writes = item.now_ns, 0
 

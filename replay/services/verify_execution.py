@@ -21,7 +21,8 @@ from execution.domain.tape import (
     pack_outputs,
     unpack_outputs,
 )
-from execution.services.account_memory import RunFacts, RunStart
+from execution.ports import Commit
+from execution.services.account_memory import RunStart, state_seal
 from execution.services.refeed import Refeed
 from failover.domain.days import iso_ms
 from failover.domain.journal import Begun, Numbered, Taken, TakenRange
@@ -56,38 +57,41 @@ class ExecutionProofs:
         proof = ExecutionUnderProof(self._source)
         found = verify_run(EXECUTION, each_input(records), proof, start=start, window=window)
         if self._before is not None and proof.start is not None:
-            _look_at_the_seam(self._before, proof.start.facts, found)
+            _look_at_the_seam(self._before, proof.start, found)
         self._before = proof
         self.report.add(found)
         return found
 
 
-def _look_at_the_seam(before: ExecutionUnderProof, facts: RunFacts, found: CoreReport) -> None:
+def _look_at_the_seam(before: ExecutionUnderProof, start: RunStart, found: CoreReport) -> None:
     """A killed run may have done more than its journal holds; the next one says how far it had come."""
-    step = before.last_step
-    found.unproved += max(0, facts.number - step.number) + _messages_missing(before, facts)
-    if facts.number != step.number or facts.state_seal in (0, step.state_seal):
+    step, newest = before.last_step, start.recovered.newest
+    last = newest or start.recovered.checkpoint
+    if last is None:
+        return
+    found.unproved += max(0, last.number - step.number) + _messages_missing(before, last)
+    if newest is None or newest.number != step.number or state_seal(newest) == step.state_seal:
         return
     found.note(
         Divergence(
             core=EXECUTION,
-            run_id=facts.run_id,
+            run_id=start.facts.run_id,
             number=1,
             at=iso_ms(before.now_ns),
             at_ns=before.now_ns,
             what="STATE",
-            place=f"the state of commit {facts.number}, with which this run began",
-            recorded=facts.state_seal,
+            place=f"the state of commit {newest.number}, with which this run began",
+            recorded=state_seal(newest),
             replayed=step.state_seal,
             inputs_around=[],
         )
     )
 
 
-def _messages_missing(before: ExecutionUnderProof, facts: RunFacts) -> int:
+def _messages_missing(before: ExecutionUnderProof, last: Commit) -> int:
     """Market messages that the run before had read when it was killed, and not journalled."""
     run_id, number = before.last_message
-    places = [place for key, place in facts.positions.items() if key.endswith(RAW)]
+    places = [place for key, place in last.positions.items() if key.endswith(RAW)]
     return sum(
         max(0, place.next_number - 1 - (number if place.run_id == run_id else 0))
         for place in places
@@ -108,11 +112,11 @@ class ExecutionUnderProof:
     def begin(self, begun: Begun) -> None:
         """Raises: msgspec.DecodeError for a journal of another build."""
         self.start = _decode_start(begun.payload)
-        self.restore(self.start.memory)
+        self._refeed = Refeed(self.start)
 
     def restore(self, payload: bytes) -> None:
         assert self.start is not None
-        self._refeed = Refeed(self.start.facts, payload)
+        self._refeed = Refeed(self.start, payload)
         self._order = InputOrder()
 
     def take(self, record: Taken) -> Sequence[Given]:

@@ -21,7 +21,7 @@ from execution.domain.operator import OperatorAction, OperatorCommand
 from execution.domain.profile import ExecutionSettings
 from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
-from execution.services.account_memory import RunFacts, RunStart, state_seal
+from execution.services.account_memory import RunFacts, RunStart
 from execution.services.simulated_account import SimulatedAccount, Sinks
 from execution.services.tape import JournalTape
 from failover.adapters.archive import Archive
@@ -284,14 +284,14 @@ class Life:
                 events=sink, records=sink, projection=sink,
             ),
         )  # fmt: skip
-        self.account.recover(recovered, bus.now_ns)
-        self.facts = msgspec.structs.replace(
-            _facts(self.account, recovered, run_id), is_simulated=is_simulated
-        )
-        start = RunStart(facts=self.facts, memory=self.account.memory())
-        journal.begin(bus.now_ns, msgspec.msgpack.encode(start))
-        self.tape = JournalTape(journal)
-        self.account.tape = self.tape
+        facts = RunFacts(
+            run_id=run_id, mode="SIM", instruments=tuple(table), symbols=SYMBOLS,
+            is_simulated=is_simulated,
+        )  # fmt: skip
+        self.start = RunStart(facts=facts, settings=SETTINGS, recovered=recovered)
+        journal.begin(bus.next_ns(), msgspec.msgpack.encode(self.start))
+        self.account.tape = self.tape = JournalTape(journal)
+        self.account.recover(recovered, bus.next_ns())
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -369,13 +369,3 @@ class Life:
         """The process is gone; only what is on disk stays."""
         self.archive.close()
         self.commits.close()
-
-
-def _facts(account: SimulatedAccount, recovered: Any, run_id: str) -> RunFacts:
-    last = recovered.newest or recovered.checkpoint
-    return RunFacts(
-        run_id=run_id, mode="SIM", instruments=tuple(account.core.instruments.values()),
-        symbols=account.symbols, positions=last.positions if last else {},
-        number=last.number if last else 0,
-        state_seal=state_seal(recovered.newest) if recovered.newest else 0,
-    )  # fmt: skip

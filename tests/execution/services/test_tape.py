@@ -77,7 +77,7 @@ def test_an_account_recalled_from_its_memory_is_the_same_account(tmp_path: Path)
     assert life.account.core.trades
 
     memory = life.account.memory()
-    again = Refeed(life.facts, memory).account
+    again = Refeed(life.start, memory).account
 
     assert again.memory() == memory
     life.end()
@@ -93,7 +93,7 @@ def test_inputs_that_give_something_go_to_the_journal_with_what_they_gave(tmp_pa
 
     assert isinstance(journal.records[0], Begun)
     start = msgspec.msgpack.decode(journal.records[0].payload, type=RunStart)
-    assert start.facts == life.facts
+    assert start == life.start
     made = [n for n, record in enumerate(journal.records) if isinstance(record, Made)]
     assert made
     assert all(isinstance(journal.records[n - 1], Taken) for n in made)

@@ -11,6 +11,7 @@ import pytest
 
 from execution.domain.profile import ExecutionSettings
 from execution.domain.remote_venue import RemoteVenue
+from execution.domain.sim_memory import StoredVenue
 from execution.domain.sim_reports import Deliveries
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.domain.tape import (
@@ -279,12 +280,14 @@ def test_what_a_killed_run_had_not_journalled_is_counted(tmp_path: Path) -> None
     start = msgspec.msgpack.decode(second.records[0].payload, type=RunStart)  # type: ignore[union-attr]
     steps = [output for n in kept if isinstance(n.record, Made)
              for output in unpack_outputs(n.record.payload) if isinstance(output, StepMade)]  # fmt: skip
-    read = start.facts.positions["t:market.raw"].next_number - fed[-1].number - fed[-1].count
+    newest = start.recovered.newest
+    assert newest is not None
+    read = newest.positions["t:market.raw"].next_number - fed[-1].number - fed[-1].count
 
     report = proved(bus, kept, second.numbered)
 
-    assert start.facts.number > steps[-1].number
-    assert report.unproved == start.facts.number - steps[-1].number + read > 0
+    assert newest.number > steps[-1].number
+    assert report.unproved == newest.number - steps[-1].number + read > 0
     assert report.divergences == 0
 
 
@@ -295,10 +298,12 @@ def test_a_run_that_begins_with_another_state_than_was_left_is_found(tmp_path: P
     begun = second.records[0]
     assert isinstance(begun, Begun)
     start = msgspec.msgpack.decode(begun.payload, type=RunStart)
-    assert start.facts.state_seal
-    facts = msgspec.structs.replace(start.facts, state_seal=start.facts.state_seal ^ 1)
-    payload = msgspec.msgpack.encode(msgspec.structs.replace(start, facts=facts))
-    second.records[0] = msgspec.structs.replace(begun, payload=payload)
+    newest = start.recovered.newest
+    assert newest is not None
+    venue = msgspec.msgpack.decode(newest.venue, type=StoredVenue)
+    venue.memory.numbers += 1  # not what was left
+    newest.venue = msgspec.msgpack.encode(venue)
+    second.records[0] = msgspec.structs.replace(begun, payload=msgspec.msgpack.encode(start))
 
     assert proved(bus, journal.numbered).divergences == 0
     found = the_first(proved(bus, journal.numbered, second.numbered))
@@ -333,7 +338,7 @@ def test_an_account_on_a_real_venue_is_proved_from_the_words_it_heard(tmp_path: 
     """The venue is outside: its updates are inputs, and no command leaves a second time."""
     bus, journal = Bus(4), ListJournal(30)
     life = Life(tmp_path, bus, journal, is_simulated=False)
-    venue = SimulatedExchange(list(life.facts.instruments), life.account.settings.config)
+    venue = SimulatedExchange(list(life.start.facts.instruments), life.account.settings.config)
     life.account.venue = life.account.desk.venue = RemoteVenue(venue.submit)
     deliveries, heard = Deliveries(), 0
     for step in range(250):
@@ -367,7 +372,7 @@ def test_an_account_on_a_real_venue_is_proved_from_the_words_it_heard(tmp_path: 
 def test_a_word_of_a_real_venue_that_was_another_is_found(tmp_path: Path) -> None:
     bus, journal = Bus(4), ListJournal(30)
     life = Life(tmp_path, bus, journal, is_simulated=False)
-    venue = SimulatedExchange(list(life.facts.instruments), life.account.settings.config)
+    venue = SimulatedExchange(list(life.start.facts.instruments), life.account.settings.config)
     life.account.venue = life.account.desk.venue = RemoteVenue(venue.submit)
     life.read(bus.market())
     venue.process(bus.chunks[-1])
