@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.dateparse import parse_datetime
 
 from execution.models import (
@@ -42,6 +42,12 @@ _TIMES = frozenset(
     }
 )  # fmt: skip
 _MARK = "orders"
+_TIME_OF_ROW: dict[type[Model], str] = {
+    OrderRow: "created_at",
+    Fill: "timestamp",
+    ClosedTrade: "timestamp",
+    OrderQuality: "timestamp",
+}
 
 
 class Projection:
@@ -155,10 +161,17 @@ def catch_up(orders_dir: Path) -> int:
 
 
 def rebuild(orders_dir: Path) -> int:
-    """Empty the tables and fold the whole log into them again. Raises: DatabaseError."""
+    """Fold the whole log into the tables again. Raises: DatabaseError.
+
+    What is older than the log reaches back stays: retention lets old days of it go, not their rows.
+    """
+    since = next((line["timestamp"] for line in _lines(orders_dir) if "timestamp" in line), None)
     with transaction.atomic():
-        for model in (OrderRow, Fill, Position, ClosedTrade, OrderQuality, ProjectionMark):
-            model.objects.all().delete()
+        for model, time in _TIME_OF_ROW.items():
+            rows = QuerySet(model)
+            (rows if since is None else rows.filter(**{f"{time}__gte": since})).delete()
+        Position.objects.all().delete()
+        ProjectionMark.objects.all().delete()
     return _project(orders_dir, after_seq=0)
 
 

@@ -1,4 +1,4 @@
-"""`manage.py rebuild_projection`: empty the tables of orders and trades, fold the order log into them."""
+"""`manage.py rebuild_projection`: fold the order log into the tables of orders and trades again."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,25 @@ def test_rows_wait_while_the_database_is_away_and_nobody_is_blocked(
     assert projection.close(timeout_s=20)
 
     assert Fill.objects.count() == 3
+
+
+@pytest.mark.django_db
+def test_rows_older_than_the_log_outlive_a_rebuild(world: Any, tmp_path: Path) -> None:
+    """Retention lets old days of the log go; what they said is in the tables alone from then on."""
+    rows = a_traded_day(world, tmp_path)
+    write_rows(rows, 10)
+    trade = ClosedTrade.objects.get()
+    first = trade.timestamp
+    ClosedTrade.objects.create(
+        **{f.name: getattr(trade, f.name) for f in trade._meta.fields if f.name != "id"}
+        | {"plan_id": "old-plan", "timestamp": first - timedelta(days=40)}
+    )
+    ClosedTrade.objects.filter(pk=trade.pk).update(realized_pnl=-1)
+
+    rebuild(tmp_path / "orders")
+
+    kept = ClosedTrade.objects.order_by("timestamp").values_list("plan_id", "realized_pnl")
+    assert [*kept] == [("old-plan", trade.realized_pnl), (trade.plan_id, trade.realized_pnl)]
 
 
 @pytest.mark.django_db
