@@ -7,13 +7,15 @@ import logging
 import os
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
 from failover.adapters.files import write_atomically
+from failover.adapters.journal import JournalWriter
+from failover.domain.config_versions import ActiveConfig
 from failover.domain.run_mode import RunMode
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
@@ -29,12 +31,15 @@ from market.adapters.indexed_file import IndexedFile
 from market.adapters.instrument_store import DjangoInstrumentStore
 from market.domain.config import MarketConfig
 from market.domain.instruments import Instrument
+from market.domain.journal_words import CORE
 from market.domain.kernel import MarketKernel, compile_kernel
+from market.domain.reconfigure import reconfigured
+from market.ports import Kernel
 from market.services.core_clock import CoreClock
+from market.services.core_journal import MarketJournal
 from market.services.hub import MarketHub
 from market.services.instruments import InstrumentBook
 from market.services.latency import MarketLatency, follow_clock
-from market.services.reconfigure import reconfigured
 from market.services.recorder import MarketRecorder
 from market.services.runtime import FeedGate, FeedMeter, MarketRuntime
 
@@ -110,8 +115,16 @@ async def start_market(
     )
     clock, meter, gate = CoreClock(), FeedMeter(), FeedGate()
     latency = MarketLatency()
+    journal = MarketJournal(
+        JournalWriter(settings.DATA_DIR / "journal", CORE, run_id), instruments, config, clock()
+    )
     hub = _hub(
-        instruments, config, clock, [recorder, publisher, meter, latency], [publisher, latency]
+        instruments,
+        config,
+        clock,
+        [journal, recorder, publisher, meter, latency],
+        [journal, publisher, latency],
+        on_time=journal.take_time,
     )
     endpoints = endpoints_of(settings)
     feed = BybitPublicFeed(
@@ -131,15 +144,21 @@ async def start_market(
         clock=clock,
         meter=meter,
         evaluation_interval_ms=config.evaluation_interval_ms,
-        details=lambda: _details(run_id, feed, recorder, publisher) | latency.details(),
+        details=lambda: (
+            _details(run_id, feed, recorder, publisher)
+            | latency.details()
+            | {"inputJournal": journal.details()}
+        ),
         report=lambda details: context.report(details=details),
         gate=gate,
+        on_boundary=lambda: journal.keep_state(hub.kernel_state),
     )
     feed.on_off_grid = runtime.suspect_rules
     venue_clock = VenueClock(endpoints.rest, is_local=endpoints.is_local)
     context.on_drain(venue_clock.close)
     context.on_drain(publisher.close)
     context.on_drain(lambda: asyncio.to_thread(recorder.stop))
+    context.on_drain(lambda: asyncio.to_thread(journal.close))
     recorder.start()
     context.spawn(
         context.unless_stopping(follow_clock(latency.offset, venue_clock.sample)), name="clock"
@@ -148,15 +167,16 @@ async def start_market(
     context.spawn(
         follow_run_mode(context.sleep, lambda mode: _follow(context, gate, mode)), name="run-mode"
     )
-    await follow_config(
-        context,
-        bus,
-        settings,
-        follower,
-        lambda active: hub.reconfigure(
-            lambda kernel: reconfigured(kernel, instruments, active.document["market"])
-        ),
-    )
+
+    def apply(active: ActiveConfig) -> None:
+        def go_on_under(kernel: Kernel) -> Kernel:
+            config: MarketConfig = active.document["market"]
+            journal.take_config(config)
+            return reconfigured(kernel, instruments, config)
+
+        hub.reconfigure(go_on_under)
+
+    await follow_config(context, bus, settings, follower, apply)
 
 
 def _follow(context: ServiceContext, gate: FeedGate, mode: RunMode) -> None:
@@ -176,6 +196,8 @@ def _hub(
     clock: CoreClock,
     chunk_sinks: Sequence[Any],
     frame_sinks: Sequence[Any],
+    *,
+    on_time: Callable[[int], object],
 ) -> MarketHub:
     kernel = MarketKernel(instruments, config)
     loop = asyncio.get_running_loop()
@@ -187,6 +209,7 @@ def _hub(
         frame_sinks=frame_sinks,
         # All frames that wait in the socket are parsed before the loop comes to the flush.
         on_pending=lambda: loop.call_soon(hub.flush),
+        on_time=on_time,
     )
     return hub
 

@@ -31,6 +31,7 @@ from market.domain.events import (
 from market.domain.frames import Frames
 from market.domain.grid import MAX_UNITS, BadNumber, OffGrid, UnitGrid, scaled_integer
 from market.domain.instruments import Instrument
+from market.domain.kernel import MarketKernel
 from market.domain.raw_events import TICKER_NAMES
 from market.ports import ChunkSink, Clock, FrameSink, Kernel
 
@@ -70,14 +71,19 @@ class MarketHub:
         chunk_sinks: Sequence[ChunkSink] = (),
         frame_sinks: Sequence[FrameSink] = (),
         on_pending: Callable[[], object] | None = None,
+        on_time: Callable[[int], object] | None = None,
     ) -> None:
-        """`on_pending` is called when the first message waits for a `flush`."""
+        """`on_pending` is called when the first message waits for a `flush`.
+
+        `on_time` is told the core time before frames are handed out that time alone has made.
+        """
         self._symbols = {i.symbol: _feed_of(n, i) for n, i in enumerate(instruments)}
         self._kernel = kernel
         self._clock = clock
         self._chunk_sinks = tuple(chunk_sinks)
         self._frame_sinks = tuple(frame_sinks)
         self._on_pending = on_pending
+        self._on_time = on_time
         self._pending = ChunkBuilder()
         self._seq = 0
         self._core_ts_ns = 0
@@ -205,8 +211,15 @@ class MarketHub:
         now_ns = self._clock() if now_ns is None else now_ns
         self._core_ts_ns = max(self._core_ts_ns, now_ns)
         frames = self._kernel.advance(self._core_ts_ns)
+        if frames.size and self._on_time is not None:
+            self._on_time(self._core_ts_ns)
         self._hand_out(frames)
         return frames
+
+    def kernel_state(self) -> bytes:
+        """Everything the kernel remembers, after all that has been flushed."""
+        assert isinstance(self._kernel, MarketKernel), "a live hub drives the one real kernel"
+        return self._kernel.state()
 
     def reconfigure(self, make: Callable[[Kernel], Kernel]) -> None:
         """Go on with the kernel that `make` gives for the present one, after what waited before."""

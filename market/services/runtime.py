@@ -120,10 +120,12 @@ class MarketRuntime:
         report: Callable[[dict[str, Any]], None],
         refresh_every_s: float = REFRESH_EVERY_S,
         gate: FeedGate | None = None,
+        on_boundary: Callable[[], object] | None = None,
     ) -> None:
         """`details` adds figures of the adapters to what is given to `report` each second.
 
-        Without a `gate` the feed is open from the start.
+        Without a `gate` the feed is open from the start. `on_boundary` is called after the boundary
+        frames of each interval.
         """
         self._gate = gate or FeedGate()
         if gate is None:
@@ -139,6 +141,7 @@ class MarketRuntime:
         self._details = details
         self._report = report
         self._refresh_every_s = refresh_every_s
+        self._on_boundary = on_boundary
         self._suspicion = asyncio.Event()
 
     def suspect_rules(self, symbol: str) -> None:
@@ -174,6 +177,8 @@ class MarketRuntime:
             next_ns = (now_ns // self._interval_ns + 1) * self._interval_ns
             await asyncio.sleep((next_ns - now_ns) / 1e9)
             self._hub.advance()
+            if self._on_boundary is not None:
+                self._on_boundary()
 
     async def _refresh_instruments(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from market.domain.config import MarketConfig
 from market.domain.instruments import Instrument
 from market.domain.kernel import MarketKernel
 from market.services.hub import MarketHub
-from market.services.reconfigure import reconfigured
+from market.domain.reconfigure import reconfigured
 
 MS = 1_000_000
 

@@ -9,11 +9,10 @@ import msgspec
 from market.domain.config import MarketConfig
 from market.domain.instruments import Instrument
 from market.domain.kernel import MarketKernel
-from market.ports import Kernel
 
 
 def reconfigured(
-    kernel: Kernel, instruments: Sequence[Instrument], config: MarketConfig
+    kernel: object, instruments: Sequence[Instrument], config: MarketConfig
 ) -> MarketKernel:
     """A kernel that knows all `kernel` knows and judges by `config`.
 
