@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.db import DatabaseError, connection
 from django.db.models import Model
 
+from replay.domain.verify_report import MARKET, VerifyReport
 from replay.models import BacktestRun, ReplayRun
 
 
@@ -35,6 +37,29 @@ def save_run(report: dict[str, Any]) -> str:
         net_pnl_usdt=result["netPnl"],
         elapsed_s=report["elapsedSeconds"],
         report=report,
+    )
+    return _save(row)
+
+
+def save_verification(report: VerifyReport, data_dir: str) -> str:
+    """Write the row of a verification; returns "" or why it could not be written, in one line."""
+    if report.from_ is None or report.to is None:
+        return "nothing was fed, so there is no time that it was of"
+    market = report.cores.get(MARKET)
+    row = ReplayRun(
+        run_id=report.run_id,
+        mode="VERIFY",
+        recording=report.digest[:64],
+        paths=[data_dir],
+        range_from=datetime.fromisoformat(report.from_),
+        range_to=datetime.fromisoformat(report.to),
+        config_version="as journalled",
+        digest=report.digest,
+        complete=report.is_equal,
+        messages=market.inputs if market else 0,
+        frames=market.compared if market else 0,
+        elapsed_s=report.elapsed_s,
+        report=msgspec.to_builtins(report),
     )
     return _save(row)
 

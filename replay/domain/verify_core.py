@@ -7,11 +7,13 @@ from the next recorded state, so each fault is found at its own place and the re
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from failover.domain.days import iso_ms
 from failover.domain.journal import (
@@ -30,6 +32,7 @@ from market.domain.events import EventChunk
 from market.domain.frames import Frames
 from replay.domain.verify_report import CoreReport, Divergence, Refusal
 
+Outputs = Any  # of one input, in order: a list of messages, or an array of rows
 _BEFORE, _AFTER = 5, 3
 _LONGEST_TEXT = 2_000
 
@@ -72,19 +75,19 @@ class CoreUnderProof(Protocol):
         """Go on from a recorded state (`begin` came before)."""
         ...
 
-    def take(self, record: Taken) -> Sequence[Any]:
+    def take(self, record: Taken) -> Outputs:
         """Feed one input; the outputs it gives."""
         ...
 
-    def take_range(self, record: TakenRange) -> Sequence[Any]:
+    def take_range(self, record: TakenRange) -> Outputs:
         """Feed a piece of a stream. Raises: NotRecorded, InputDiffers."""
         ...
 
-    def encode(self, outputs: Sequence[Any]) -> bytes:
+    def encode(self, outputs: Outputs) -> bytes:
         """Outputs as the host writes them into `Made`."""
         ...
 
-    def decode(self, payload: bytes) -> Sequence[Any]:
+    def decode(self, payload: bytes) -> Outputs:
         """Inverse of `encode`."""
         ...
 
@@ -139,13 +142,14 @@ class _Proof:
         self._run_id = ""
         self._at_ns = 0
         self._input = Numbered(0, Ended(0))  # the last one fed
-        self._outputs: list[Any] = []  # given and not yet compared
+        self._outputs: Outputs = ()  # given and not yet compared
         self._around: deque[dict[str, Any]] = deque(maxlen=_BEFORE)
         self._after: list[dict[str, Any]] | None = None  # of a divergence: inputs that followed
         self._is_lost = start > 1  # until the next recorded state
         self._lost_since_ns: int | None = None
         self._why_lost = ""
         self._is_ended = self._is_tail = False
+        self._seal = hashlib.blake2b(digest_size=16)
 
     def take(self, numbered: Numbered) -> None:
         record = numbered.record
@@ -168,11 +172,12 @@ class _Proof:
 
     def close(self, *, is_cut: bool) -> None:
         """The end of the records: of a killed run, what its last inputs gave may not have been written."""
+        self.report.digest = self._seal.hexdigest() if self.report.compared else ""
         if self._is_tail:
             return
         if self._why_lost:
             self._refuse()
-        elif self._outputs and not is_cut and not self._is_ended:
+        elif len(self._outputs) and not is_cut and not self._is_ended:
             self.report.unproved += 1
 
     # --- inputs
@@ -191,17 +196,22 @@ class _Proof:
             return
         self._input = numbered
         try:
-            self._outputs = list(self._given(numbered.record))
+            self._outputs = self._given(numbered.record)
         except NotRecorded as error:
             self._lose(str(error), is_tail=error.is_tail)
         except InputDiffers as error:
             self._differ(numbered.number, "INPUT", str(error), None, None)
+        except ValueError:  # an input that the core refuses: its host passed it over then, too
+            self._outputs = ()
         except Exception as error:  # noqa: BLE001  (a core that raises now and did not then)
             self._differ(numbered.number, "OUTPUT", "the core raised", None, repr(error))
         else:
             self.report.inputs += _size(numbered.record)
+            self.report.to_ns = at_of(numbered.record) or self._at_ns
+            if self.report.from_ns is None:
+                self.report.from_ns = self.report.to_ns
 
-    def _given(self, record: JournalRecord) -> Sequence[Any]:
+    def _given(self, record: JournalRecord) -> Outputs:
         if isinstance(record, TakenRange):
             return self._under_proof.take_range(record)
         assert isinstance(record, Taken)
@@ -215,16 +225,17 @@ class _Proof:
         if self._is_lost:
             self.report.unproved += self._is_tail
             return
-        given, self._outputs = self._outputs, []
+        given, self._outputs = self._outputs, ()
         self.report.compared += len(recorded)
+        self._seal.update(record.payload)
         if self._under_proof.encode(given) != record.payload:
             place, left, right = first_difference(recorded, given)
             self._differ(number, "OUTPUT", place, left, right)
 
     def _check_nothing_left(self) -> None:
         """An input follows, so what the one before gave should have been recorded."""
-        if self._outputs and not self._is_lost:
-            given, self._outputs = self._outputs, []
+        if len(self._outputs) and not self._is_lost:
+            given, self._outputs = self._outputs, ()
             place, _, right = first_difference((), given)
             self._differ(self._input.number, "OUTPUT", place, None, right)
 
@@ -246,7 +257,7 @@ class _Proof:
         if self._why_lost:
             self._refuse(record.at_ns)
         self._under_proof.restore(record.payload)
-        self._outputs = []
+        self._outputs = ()
         self._is_lost = self._is_tail = False
 
     # --- what is found
@@ -254,7 +265,7 @@ class _Proof:
     def _differ(self, number: int, what: str, place: str, recorded: Any, replayed: Any) -> None:
         at_ns = at_of(self._input.record) or self._at_ns
         around = list(self._around)
-        self._after, self._is_lost, self._outputs = around, True, []
+        self._after, self._is_lost, self._outputs = around, True, ()
         self.report.note(
             Divergence(
                 core=self._core,
@@ -271,7 +282,7 @@ class _Proof:
         )
 
     def _lose(self, reason: str, *, is_tail: bool = False) -> None:
-        self._outputs = []
+        self._outputs = ()
         if self._is_lost:
             return
         self._is_lost, self._is_tail = True, is_tail
@@ -322,6 +333,8 @@ def _shown(payload: bytes) -> Any:
 
 def plain(value: Any) -> Any:
     """The value as JSON takes it; what is very long is cut, visibly."""
+    if isinstance(value, np.void):
+        return {name: value[name].tolist() for name in value.dtype.names or ()}
     try:
         text = msgspec.json.encode(value, enc_hook=repr)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, ValueError):
@@ -338,16 +351,25 @@ def first_difference(recorded: Sequence[Any], given: Sequence[Any]) -> tuple[str
         left = recorded[place] if place < len(recorded) else None
         right = given[place] if place < len(given) else None
         if left is None or right is None or _packed(left) != _packed(right):
-            kind = type(right if left is None else left).__name__
-            return (
-                f"{kind}, {place + 1} of {len(recorded)} recorded, {len(given)} replayed",
-                left,
-                right,
-            )
+            counts = f"{place + 1} of {len(recorded)} recorded, {len(given)} replayed"
+            return f"{_kind(left, right)}, {counts}", left, right
     return "the same values in other bytes", None, None
 
 
+def _kind(left: Any, right: Any) -> str:
+    """What it is, and of a frame the columns that differ."""
+    shown = right if left is None else left
+    if not isinstance(shown, np.void):
+        return type(shown).__name__
+    if left is None or right is None:
+        return "frame"
+    names = [n for n in shown.dtype.names or () if left[n].tobytes() != right[n].tobytes()]
+    return f"frame ({', '.join(names)})"
+
+
 def _packed(value: Any) -> bytes:
+    if isinstance(value, np.void):
+        return value.tobytes()
     return type(value).__name__.encode() + msgspec.msgpack.encode(value)
 
 

@@ -1,13 +1,13 @@
-"""The market kernel under proof: raw messages from the recording, in the order and at the times of the journal."""
+"""The market kernel under proof: raw messages of the recording, in the order of its journal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from failover.domain.journal import Begun, Taken, TakenRange
+from market.domain.config import MarketConfig
 from market.domain.events import EventChunk
 from market.domain.frames import FRAME_DTYPE, Frames, pack_frames, unpack_frames
 from market.domain.instruments import Instrument
@@ -21,6 +21,7 @@ from market.domain.journal_words import (
 )
 from market.domain.kernel import MarketKernel
 from market.domain.reconfigure import reconfigured
+from replay.domain.verify_core import Outputs
 
 _NO_FRAMES = np.zeros(0, FRAME_DTYPE)
 
@@ -39,7 +40,8 @@ class KernelDesk:
     def __init__(self, raw: RawMessages) -> None:
         self._raw = raw
         self._instruments: list[Instrument] = []
-        self._kernel = MarketKernel((), decode_begun(_EMPTY).config)
+        self._config = MarketConfig()
+        self._kernel = MarketKernel((), self._config)
         self.seq = self.frames = 0
 
     def begin(self, begun: Begun) -> None:
@@ -86,9 +88,8 @@ class KernelDesk:
 class MarketUnderProof(KernelDesk):
     """A `CoreUnderProof`; its outputs are rows of FRAME_DTYPE."""
 
-    def encode(self, outputs: Sequence[Any]) -> bytes:
+    def encode(self, outputs: Outputs) -> bytes:
         return pack_frames(np.asarray(outputs, FRAME_DTYPE))
 
-    def decode(self, payload: bytes) -> Sequence[Any]:
-        frames: Sequence[Any] = unpack_frames(payload)  # type: ignore[assignment]
-        return frames
+    def decode(self, payload: bytes) -> Frames:
+        return unpack_frames(payload)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from failover.domain.days import iso_ms
 
 MARKET, STRATEGY, EXECUTION = "market", "strategy", "execution"
 
@@ -43,7 +47,8 @@ class CoreReport(msgspec.Struct, kw_only=True, rename="camel"):
 
     `inputs` were fed to it; `outputs` were recorded, `compared` of them were set against replayed ones;
     `states` whole states were compared on the way. `unproved` are the records of a killed run whose
-    inputs nobody kept: what was under way in its last moment.
+    inputs nobody kept: what was under way in its last moment. `from_ns` and `to_ns` are the core times of the
+    first and last input fed, `digest` blake2b of the outputs that were compared, as they were recorded.
     """
 
     core: str
@@ -54,6 +59,9 @@ class CoreReport(msgspec.Struct, kw_only=True, rename="camel"):
     states: int = 0
     divergences: int = 0
     unproved: int = 0
+    from_ns: int | None = None
+    to_ns: int | None = None
+    digest: str = ""
     first: Divergence | None = None
     refused: list[Refusal] = msgspec.field(default_factory=list)
 
@@ -64,11 +72,26 @@ class CoreReport(msgspec.Struct, kw_only=True, rename="camel"):
 
     def add(self, other: CoreReport) -> None:
         """Take in what another run of the same core came to."""
+        self.from_ns = _best(min, self.from_ns, other.from_ns)
+        self.to_ns = _best(max, self.to_ns, other.to_ns)
+        self.digest = joined_digest(self.digest, other.digest)
         for name in ("runs", "inputs", "outputs", "compared", "states", "divergences", "unproved"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.first is not None and (self.first is None or other.first.at_ns < self.first.at_ns):
             self.first = other.first
         self.refused += other.refused
+
+
+def joined_digest(one: str, other: str) -> str:
+    """A digest of both in this order; of nothing and something it is the something."""
+    if not one or not other:
+        return one or other
+    return hashlib.blake2b(f"{one}{other}".encode(), digest_size=16).hexdigest()
+
+
+def _best(which: Callable[[list[int]], int], one: int | None, other: int | None) -> int | None:
+    known = [value for value in (one, other) if value is not None]
+    return which(known) if known else None
 
 
 class VerifyReport(msgspec.Struct, kw_only=True, rename="camel"):
@@ -81,6 +104,20 @@ class VerifyReport(msgspec.Struct, kw_only=True, rename="camel"):
     first_divergence: Divergence | None = None
     refused: list[Refusal] = msgspec.field(default_factory=list)
     elapsed_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        starts = [core.from_ns for core in self.cores.values() if core.from_ns is not None]
+        ends = [core.to_ns for core in self.cores.values() if core.to_ns is not None]
+        self.from_ = iso_ms(min(starts)) if starts else None
+        self.to = iso_ms(max(ends)) if ends else None
+
+    @property
+    def digest(self) -> str:
+        """Of everything that was compared, as it was recorded."""
+        whole = ""
+        for core in self.cores.values():
+            whole = joined_digest(whole, core.digest)
+        return whole
 
     @property
     def is_equal(self) -> bool:

@@ -209,8 +209,8 @@ def test_the_last_of_a_writer_that_ended_is_kept_as_it_came(tmp_path: Path) -> N
     """A market that was killed may not have recorded what it had published."""
     writer = _writer(tmp_path)
     writer.take_range("FRAMES", _NOON_NS, "frames", "m1", 1, 2, b"too old")
-    writer.take_range("FRAMES", _NOON_NS + 9_000_000_000, "frames", "m1", 3, 1, b"last")
-    writer.take_range("FRAMES", _NOON_NS + 10_000_000_000, "frames", "m2", 1, 1, b"new")
+    writer.take_range("FRAMES", _NOON_NS + 19_000_000_000, "frames", "m1", 3, 1, b"last")
+    writer.take_range("FRAMES", _NOON_NS + 20_000_000_000, "frames", "m2", 1, 1, b"new")
     writer.close(_NOON_NS + 11_000_000_000)
 
     _, records = _read(tmp_path)
