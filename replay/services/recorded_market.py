@@ -1,7 +1,7 @@
 """What market published, had again: raw messages from the recording, frames from them and its journal.
 
-One object serves one consumer, whose ranges rise. What a killed market had published and not recorded comes
-from the consumer's own journal (`Tail`).
+One object serves one consumer; ranges that rise cost one pass, one that goes back begins anew. What a killed
+market had published and not recorded comes from the consumer's own journal (`Tail`).
 """
 
 from __future__ import annotations
@@ -28,18 +28,15 @@ _LAST_MOMENT_NS = (
 )
 _WARM_NS = 5_000_000_000
 
-Tails = dict[
-    tuple[str, str], list[tuple[int, int, bytes]]
-]  # (stream, run) -> first, count, payload
+Tails = dict[tuple[str, str], dict[int, bytes]]  # (stream, run) -> payload by its first number
 
 
-def tails_of(records: Iterator[Numbered]) -> Tails:
-    """The evidence that a consumer's journal keeps of runs that ended."""
-    found: Tails = {}
+def add_tails(found: Tails, records: Iterator[Numbered]) -> None:
+    """Take in the evidence that a consumer's journal keeps of market runs that ended."""
     for _, record in records:
         if isinstance(record, Tail):
-            found.setdefault((record.stream, record.run_id), []).extend(record.pieces)
-    return found
+            pieces = found.setdefault((record.stream, record.run_id), {})
+            pieces.update({first: payload for first, _, payload in record.pieces})
 
 
 class RecordedMarket:
@@ -54,7 +51,7 @@ class RecordedMarket:
     def frames(self, run_id: str, first: int, count: int) -> Frames:
         """Raises: NotRecorded."""
         cursor = self._frames.get(run_id)
-        if cursor is None:
+        if cursor is None or first < cursor.first:
             if run_id not in self._runs:
                 raise NotRecorded(f"market run {run_id} has no journal")
             cursor = FrameCursor(self._market_dir, self._runs[run_id], first)
@@ -70,7 +67,7 @@ class RecordedMarket:
     def messages(self, run_id: str, first: int, count: int) -> EventChunk:
         """Raises: NotRecorded."""
         cursor = self._raw.get(run_id)
-        if cursor is None:
+        if cursor is None or first < cursor.first:
             cursor = RawCursor(self._market_dir, run_id, is_ended=self._is_ended(run_id))
             self._raw = {run_id: cursor}
         try:
@@ -88,15 +85,14 @@ class RecordedMarket:
     def _kept_frames(self, run_id: str, first: int, count: int) -> Frames | None:
         pieces = [
             unpack_frames(payload)[max(0, first - number) : max(0, first + count - number)]
-            for number, _, payload in self._tails.get((FRAMES_STREAM, run_id), ())
+            for number, payload in sorted(self._tails.get((FRAMES_STREAM, run_id), {}).items())
         ]
         rows = np.concatenate(pieces) if pieces else np.zeros(0, FRAME_DTYPE)
         return rows if len(rows) == count else None
 
     def _kept_messages(self, run_id: str, first: int, count: int) -> EventChunk | None:
-        chunks = [
-            unpack_chunk(payload) for _, _, payload in self._tails.get((RAW_STREAM, run_id), ())
-        ]
+        pieces = self._tails.get((RAW_STREAM, run_id), {})
+        chunks = [unpack_chunk(payload) for _, payload in sorted(pieces.items())]
         if not chunks:
             return None
         whole = concat_chunks(chunks)
@@ -112,6 +108,7 @@ class RawCursor:
     ) -> None:
         """`from_ns`: core time of the first message that will be asked for. `is_ended`: not killed."""
         self._run_id, self._is_ended = run_id, is_ended
+        self.first = 0  # messages before this one are passed over
         self._held: deque[EventChunk] = deque()
         self._why_not = ""
         self._recording: Recording | None = None
@@ -125,7 +122,7 @@ class RawCursor:
 
     def take(self, first: int, count: int) -> EventChunk:
         """Messages `first` .. by seq; those before are passed over. Raises: NotRecorded."""
-        stop = first + count
+        self.first, stop = first, first + count
         while not self._held or int(self._held[-1].seq[-1]) < stop:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -197,11 +194,12 @@ class FrameCursor:
         self._is_lost = start > 1
         self._why_lost = "its journal has no state before it"
         self._is_tail = False
+        self.first = first  # frames before this one are passed over
         self._held: deque[tuple[int, Frames]] = deque()  # number of the first row, rows
 
     def take(self, first: int, count: int) -> Frames:
         """Rows `first` ..; those before are passed over. Raises: NotRecorded."""
-        stop = first + count
+        self.first, stop = first, first + count
         while self._desk.frames < stop - 1 and self._feed_next():
             pass
         while self._held and self._held[0][0] + len(self._held[0][1]) <= first:

@@ -18,7 +18,6 @@ import msgspec
 from failover.adapters.journal_reader import JournalReader, JournalRun, journal_runs
 from failover.domain.journal import Begun, Numbered, Stood
 from replay.domain.verify_core import CoreUnderProof, Window, at_of, verify_run
-from replay.domain.verify_execution import each_input
 from replay.domain.verify_market import MarketUnderProof
 from replay.domain.verify_report import (
     EXECUTION,
@@ -33,11 +32,11 @@ from replay.services.recorded_market import (
     RawCursor,
     RecordedMarket,
     Tails,
+    add_tails,
     is_ended,
     market_runs,
-    tails_of,
 )
-from replay.services.verify_execution import ExecutionUnderProof
+from replay.services.verify_execution import ExecutionProofs
 
 CORES = (MARKET, STRATEGY, EXECUTION)
 _TOLD_EVERY = 1000
@@ -73,13 +72,14 @@ def verify_session(
     """
     started_s = time.monotonic()
     window = Window(from_ns, to_ns)
-    runs = journal_runs(data_dir / "journal")
+    runs = sorted(journal_runs(data_dir / "journal"), key=_began_ns)
     work = [(core, run) for core in CORES if core in set(cores) for run in runs if run.core == core]
     reports = {core: CoreReport(core=core) for core in CORES if core in set(cores)}
     place = _Place(data_dir / "market", market_runs(runs))
+    proofs = {core: _Proofs(core, runs, place) for core in reports}
     for number, (core, run) in enumerate(work, 1):
         told = _Told(on_progress, should_stop, core, run.run_id, number, len(work))
-        reports[core].add(_verified(core, run, window, place, told))
+        reports[core].add(proofs[core].prove(run, window, told))
     for core, report in reports.items():
         if not report.runs:
             report.refused.append(_nothing_there(core, window))
@@ -123,33 +123,52 @@ class _Span(NamedTuple):
 
     start: int
     start_ns: int | None
-    tails: Tails
 
 
-def _verified(core: str, run: JournalRun, window: Window, place: _Place, told: _Told) -> CoreReport:
-    span = _span_of(run, window)
-    if span is None:
-        return CoreReport(core=core)
-    reader = JournalReader(run)
-    records: Iterable[Numbered] = told.through(reader.records())
-    if core == EXECUTION:
-        records = each_input(records)
-    under_proof = _under_proof(core, run, span, place)
-    try:
-        return verify_run(core, records, under_proof, start=span.start, window=window)
-    except (msgspec.MsgspecError, ValueError) as error:
-        reason = f"its journal is of another build or not readable: {error}"
-        return CoreReport(
-            core=core, runs=1, refused=[Refusal(core=core, run_id=run.run_id, reason=reason)]
+class _Proofs:
+    """Proves the runs of one core, oldest first."""
+
+    def __init__(self, core: str, runs: list[JournalRun], place: _Place) -> None:
+        self._core, self._place = core, place
+        tails: Tails = {}
+        for run in runs if core != MARKET else ():
+            if run.core == core:
+                add_tails(tails, JournalReader(run).records())
+        self._market = RecordedMarket(place.market_dir, place.markets, tails)
+        self._execution = ExecutionProofs(self._market)
+
+    def prove(self, run: JournalRun, window: Window, told: _Told) -> CoreReport:
+        span = _span_of(run, window)
+        if span is None:
+            return CoreReport(core=self._core)
+        records = told.through(JournalReader(run).records())
+        try:
+            return self._proved(run, records, span, window)
+        except (msgspec.MsgspecError, ValueError) as error:
+            reason = f"its journal is of another build or not readable: {error}"
+            refusal = Refusal(core=self._core, run_id=run.run_id, reason=reason)
+            return CoreReport(core=self._core, runs=1, refused=[refusal])
+
+    def _proved(
+        self, run: JournalRun, records: Iterator[Numbered], span: _Span, window: Window
+    ) -> CoreReport:
+        if self._core == EXECUTION:
+            return self._execution.prove(records, start=span.start, window=window)
+        return verify_run(
+            self._core, records, self._under_proof(run, span), start=span.start, window=window
         )
 
-
-def _under_proof(core: str, run: JournalRun, span: _Span, place: _Place) -> CoreUnderProof:
-    if core == MARKET:
-        raw = RawCursor(place.market_dir, run.run_id, is_ended=is_ended(run), from_ns=span.start_ns)
+    def _under_proof(self, run: JournalRun, span: _Span) -> CoreUnderProof:
+        if self._core == STRATEGY:
+            return StrategyUnderProof(self._market)
+        raw = RawCursor(
+            self._place.market_dir, run.run_id, is_ended=is_ended(run), from_ns=span.start_ns
+        )
         return MarketUnderProof(raw)
-    market = RecordedMarket(place.market_dir, place.markets, span.tails)
-    return StrategyUnderProof(market) if core == STRATEGY else ExecutionUnderProof(market)
+
+
+def _began_ns(run: JournalRun) -> int:
+    return next((at_of(record) or 0 for _, record in JournalReader(run).records()), 0)
 
 
 def _span_of(run: JournalRun, window: Window) -> _Span | None:
@@ -167,7 +186,7 @@ def _span_of(run: JournalRun, window: Window) -> _Span | None:
         last_ns = last_ns if at_ns is None else at_ns
     if last_ns is None or (window.from_ns is not None and last_ns < window.from_ns):
         return None
-    return _Span(start, start_ns, tails_of(JournalReader(run).records()))
+    return _Span(start, start_ns)
 
 
 def _nothing_there(core: str, window: Window) -> Refusal:
