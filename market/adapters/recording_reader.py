@@ -246,6 +246,8 @@ def _may_hold(path: Path, run: str, to_ns: int | None) -> bool:
         return True
     if index is None or (path.suffix == ".jsonl" and path.stat().st_size != index.bytes):
         return True
+    if sum(part.bytes for part in index.parts) != index.bytes:
+        return True  # a killed run wrote the rest, and no word of it
     return any(
         span.recorder_run == run and (to_ns is None or span.first_ts < to_ns) for span in index.runs
     )
