@@ -168,7 +168,7 @@ def rebuild(orders_dir: Path) -> int:
     since = next((line["timestamp"] for line in _lines(orders_dir) if "timestamp" in line), None)
     with transaction.atomic():
         for model, time in _TIME_OF_ROW.items():
-            rows = QuerySet(model)
+            rows: QuerySet[Any] = QuerySet(model)
             (rows if since is None else rows.filter(**{f"{time}__gte": since})).delete()
         Position.objects.all().delete()
         ProjectionMark.objects.all().delete()
