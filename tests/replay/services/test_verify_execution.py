@@ -114,10 +114,10 @@ def test_a_proof_may_begin_at_any_recorded_state(tmp_path: Path) -> None:
     states = [n.number for n in journal.numbered if isinstance(n.record, Stood)]
     assert len(states) > 5
 
-    for start in states[1:]:
+    for start in states[1::4]:
         report = proved(bus, journal.numbered, start=start)
         assert (report.divergences, report.refused) == (0, [])
-        assert report.compared > 0 or start == states[-1]
+        assert report.compared > 0
 
 
 def test_a_flipped_bit_of_the_market_is_found_where_it_was_read(tmp_path: Path) -> None:
