@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from replay.models import BacktestRun, ReplayRun
+from replay.models import BacktestRun, ReplayRun, ReplaySession, SessionBuild
 
 
 @admin.register(ReplayRun)
@@ -37,6 +37,44 @@ class BacktestRunAdmin(ModelAdmin):
     list_filter = ["profile", "config_version"]
     search_fields = ["run_id", "profile", "config_version", "headline"]
     date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ReplaySession)
+class ReplaySessionAdmin(ModelAdmin):
+    """A mirror of the session folders: `manage.py sessions` and the replay page change those."""
+
+    list_display = [
+        "session_id", "range_from", "range_to", "symbols", "total_events", "truncated", "created_by",
+        "digest",
+    ]  # fmt: skip
+    list_filter = ["created_by", "truncated"]
+    search_fields = ["session_id", "digest", "notes"]
+    date_hierarchy = "range_from"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(SessionBuild)
+class SessionBuildAdmin(ModelAdmin):
+    list_display = [
+        "id", "session_id", "state", "progress_pct", "events", "requested_by", "requested_at",
+        "error_code",
+    ]  # fmt: skip
+    list_filter = ["state", "error_code"]
+    search_fields = ["session_id", "error"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -9,83 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from market.domain.events import ASK, BID, ChunkBuilder, EventChunk, EventKind
-
-_BOOK_UPDATES = (EventKind.BOOK_SNAPSHOT, EventKind.BOOK_DELTA, EventKind.BBO)
-
-
-class _Known:
-    """One symbol's book and ticker; `is_trusted` is False until a snapshot and after a gap."""
-
-    def __init__(self) -> None:
-        self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.fields: dict[int, int] = {}
-        self.has_book = False
-        self.is_trusted = False
-        self.seq = 0
-        self.exchange_ts_ns = 0
-
-    def apply(self, kind: int, entries: list[tuple[int, int, int]]) -> None:
-        if kind == EventKind.TICKER:
-            self.fields.update((tick, lot) for _, tick, lot in entries)
-        elif kind == EventKind.FEED_GAP:
-            self.is_trusted = False
-        elif kind in _BOOK_UPDATES:
-            self._apply_levels(kind, entries)
-
-    def _apply_levels(self, kind: int, entries: list[tuple[int, int, int]]) -> None:
-        if kind == EventKind.BOOK_SNAPSHOT:
-            self.sides = ({}, {})
-            self.has_book = self.is_trusted = True
-        for side, tick, lot in entries:
-            levels = self.sides[side]
-            if kind == EventKind.BBO:
-                for better in [t for t in levels if (t > tick if side == BID else t < tick)]:
-                    del levels[better]
-            if lot:
-                levels[tick] = lot
-            else:
-                levels.pop(tick, None)
+from market.domain.book_fold import EXCHANGE_NS, HAS_BOOK, IS_TRUSTED, SEQ, BookFold
+from market.domain.events import ChunkBuilder, EventChunk, EventKind
 
 
 class Primer:
     """Folds chunks that lie before the start; `statement` then says what was known."""
 
     def __init__(self, symbols: int) -> None:
-        self._known = [_Known() for _ in range(symbols)]
+        self._fold = BookFold(symbols)
 
     def skip(self, chunk: EventChunk) -> None:
         """Fold a chunk whose messages all lie before the start."""
-        offsets = chunk.level_offset.tolist()
-        entries = list(
-            zip(chunk.side.tolist(), chunk.tick.tolist(), chunk.lot.tolist(), strict=True)
-        )
-        columns = zip(
-            chunk.kind.tolist(),
-            chunk.symbol.tolist(),
-            chunk.seq.tolist(),
-            chunk.exchange_ts_ns.tolist(),
-            strict=True,
-        )
-        for i, (kind, symbol, seq, exchange_ts_ns) in enumerate(columns):
-            known = self._known[symbol]
-            known.seq, known.exchange_ts_ns = seq, exchange_ts_ns
-            known.apply(kind, entries[offsets[i] : offsets[i + 1]])
+        self._fold.fold(chunk)
 
     def statement(self, core_ts_ns: int) -> EventChunk:
         """State of every symbol heard of so far, at `core_ts_ns`, in table order."""
         builder = ChunkBuilder()
-        for symbol, known in enumerate(self._known):
-            if known.has_book:
-                bids, asks = known.sides
-                levels = [(BID, t, bids[t]) for t in sorted(bids, reverse=True)]
-                levels += [(ASK, t, asks[t]) for t in sorted(asks)]
-                kind = EventKind.BOOK_SNAPSHOT if known.is_trusted else EventKind.FEED_GAP
-                self._state(builder, kind, symbol, core_ts_ns, levels if known.is_trusted else [])
-            if known.fields:
-                fields = [(0, field, known.fields[field]) for field in sorted(known.fields)]
-                self._state(builder, EventKind.TICKER, symbol, core_ts_ns, fields)
+        for symbol in range(self._fold.symbols):
+            facts = self._fold.facts[symbol].tolist()
+            if facts[HAS_BOOK]:
+                is_trusted = bool(facts[IS_TRUSTED])
+                kind = EventKind.BOOK_SNAPSHOT if is_trusted else EventKind.FEED_GAP
+                levels = self._fold.levels(symbol) if is_trusted else []
+                self._state(builder, kind, symbol, core_ts_ns, levels)
+            if fields := self._fold.ticker(symbol):
+                entries = [(0, field, value) for field, value in fields]
+                self._state(builder, EventKind.TICKER, symbol, core_ts_ns, entries)
         return builder.take()
+
+    def state(self) -> bytes:
+        """All that is known; `restore` of it goes on without a difference."""
+        return self._fold.state()
+
+    def restore(self, data: bytes) -> None:
+        """Raises: ValueError when `data` is torn, or of other symbols."""
+        self._fold.restore(data)
 
     def _state(
         self,
@@ -95,13 +54,13 @@ class Primer:
         core_ts_ns: int,
         levels: list[tuple[int, int, int]],
     ) -> None:
-        known = self._known[symbol]
+        facts = self._fold.facts[symbol]
         builder.add(
             kind,
             symbol=symbol,
-            seq=known.seq,
+            seq=int(facts[SEQ]),
             core_ts_ns=core_ts_ns,
-            exchange_ts_ns=known.exchange_ts_ns,
+            exchange_ts_ns=int(facts[EXCHANGE_NS]),
             levels=levels,
         )
 

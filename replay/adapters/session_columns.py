@@ -1,6 +1,7 @@
 """The columnar cache of a session: the events of events.jsonl as files that are mapped, not read.
 
     columns/<column>.npy    one per column of `EventChunk`, in numpy's own format
+    columns/seek.bin        what the books were, every few minutes: where a replay may begin
     columns/cache.json      what events.jsonl was when they were made, and what they hold
 
 The cache is made anew whenever events.jsonl is another file than it was made from. Each chunk that is
@@ -25,9 +26,10 @@ from numpy.typing import NDArray
 from failover.adapters.files import storage_error, write_atomically
 from market.domain.events import EventChunk
 from market.domain.instruments import Instrument
+from market.domain.priming import Primer
 
 CACHE = "cache.json"
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 CHUNK_MESSAGES = 65_536
 
 _PER_MESSAGE: dict[str, Any] = {
@@ -40,8 +42,19 @@ _PER_MESSAGE: dict[str, Any] = {
 }
 _PER_ENTRY: dict[str, Any] = {"side": np.uint8, "tick": np.int64, "lot": np.int64}
 COLUMNS: dict[str, Any] = {**_PER_MESSAGE, "level_offset": np.int64, **_PER_ENTRY}
+SEEK = "seek.bin"
+SEEK_EVERY_NS = 300 * 1_000_000_000
+SEEK_EVERY_MESSAGES = 250_000
 _HEADER_BYTES = 128
 _WRITE_BUFFER = 1 << 20
+
+
+class SeekPoint(Struct, frozen=True, kw_only=True, array_like=True):
+    """What all books were before a message: `size` bytes at `offset` of seek.bin (`Primer.state`)."""
+
+    message: int
+    offset: int
+    size: int
 
 
 class CacheFacts(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -54,6 +67,7 @@ class CacheFacts(Struct, frozen=True, kw_only=True, rename="camel"):
     entries: int
     digest: str
     faults: dict[str, int] = {}
+    seek: list[SeekPoint] = []
     version: int = CACHE_VERSION
 
 
@@ -67,8 +81,12 @@ class ColumnWriter:
         self._hashes = {name: hashlib.blake2b(digest_size=32) for name in COLUMNS}
         self._instruments = msgspec.json.encode(list(instruments))
         self._files: dict[str, IO[bytes]] = {}
+        self._primer = Primer(len(instruments))
+        self._seek: list[SeekPoint] = []
+        self._seek_from = (0, 0)  # message and core time of the last point
         try:
             folder.mkdir(parents=True)
+            self._files[SEEK] = (folder / SEEK).open("wb")
             for name, dtype in COLUMNS.items():
                 self._files[name] = (folder / f"{name}.npy").open("wb", buffering=_WRITE_BUFFER)
                 self._files[name].write(_npy_header(dtype, 0))
@@ -90,7 +108,10 @@ class ColumnWriter:
 
     def add(self, chunk: EventChunk) -> None:
         """Raises: StorageError (DiskFull)."""
+        if not len(chunk):
+            return
         try:
+            self._add_seek_point(int(chunk.core_ts_ns[0]))
             for name in (*_PER_MESSAGE, *_PER_ENTRY):
                 self._put(name, getattr(chunk, name))
             self._put(
@@ -100,12 +121,30 @@ class ColumnWriter:
             raise storage_error(self._folder, error) from error
         self._messages += len(chunk)
         self._entries += chunk.side.size
+        self._primer.skip(chunk)
+
+    def _add_seek_point(self, core_ts_ns: int) -> None:
+        """Before a chunk, where the last point is far enough behind."""
+        message, since_ns = self._seek_from
+        if not self._messages:
+            self._seek_from = (0, core_ts_ns)
+        elif (
+            core_ts_ns - since_ns >= SEEK_EVERY_NS
+            or self._messages - message >= SEEK_EVERY_MESSAGES
+        ):
+            state = self._primer.state()
+            offset = self._seek[-1].offset + self._seek[-1].size if self._seek else 0
+            self._seek.append(SeekPoint(message=self._messages, offset=offset, size=len(state)))
+            self._files[SEEK].write(state)
+            self._seek_from = (self._messages, core_ts_ns)
 
     def finish(self) -> str:
         """State the lengths, sync, and return the digest. Raises: StorageError (DiskFull)."""
         counts = {"level_offset": self._messages + 1} | dict.fromkeys(_PER_ENTRY, self._entries)
         whole = hashlib.blake2b(self._instruments, digest_size=32)
         try:
+            self._files[SEEK].flush()
+            os.fsync(self._files[SEEK].fileno())
             for name, dtype in COLUMNS.items():
                 file = self._files[name]
                 file.seek(0)
@@ -125,6 +164,10 @@ class ColumnWriter:
     @property
     def entries(self) -> int:
         return self._entries
+
+    @property
+    def seek(self) -> list[SeekPoint]:
+        return self._seek
 
     def close(self) -> None:
         for file in self._files.values():
@@ -151,7 +194,7 @@ def read_cache_facts(folder: Path) -> CacheFacts | None:
         whole = all(
             (folder / f"{name}.npy").stat().st_size == _HEADER_BYTES + _bytes_of(name, facts)
             for name in COLUMNS
-        )
+        ) and (folder / SEEK).stat().st_size == sum(point.size for point in facts.seek)
     except (OSError, msgspec.MsgspecError):
         return None
     return facts if whole and facts.version == CACHE_VERSION else None
@@ -168,10 +211,12 @@ class SessionColumns:
     def __init__(self, folder: Path, facts: CacheFacts) -> None:
         """Raises: StorageError."""
         self.messages = facts.messages
+        self._seek = facts.seek
         self._files: dict[str, IO[bytes]] = {}
         try:
             for name in COLUMNS:
                 self._files[name] = (folder / f"{name}.npy").open("rb", buffering=0)
+            self._files[SEEK] = (folder / SEEK).open("rb")
         except OSError as error:
             raise storage_error(folder, error) from error
 
@@ -202,6 +247,17 @@ class SessionColumns:
             else:
                 high = middle
         return low
+
+    def state_before(self, message: int) -> tuple[int, bytes | None]:
+        """The last seek point at or before a message: its number, and the state there (None: nothing).
+
+        Raises: OSError.
+        """
+        point = next((p for p in reversed(self._seek) if p.message <= message), None)
+        if point is None:
+            return 0, None
+        self._files[SEEK].seek(point.offset)
+        return point.message, self._files[SEEK].read(point.size)
 
     def _mapped(self, name: str, first: int, stop: int) -> NDArray[Any]:
         dtype = np.dtype(COLUMNS[name])

@@ -45,7 +45,7 @@ class SessionDraft:
         self._root = root
         self._instruments = instruments
         self._final = final
-        self._folder = root / f"{_PREFIX}{final.name}-{uuid.uuid4().hex[:8]}"
+        self._folder = draft_folder(root, final.name)
         self._sha256 = hashlib.sha256()
         self._lock: int | None = None
         self._events: IO[bytes] | None = None
@@ -55,7 +55,7 @@ class SessionDraft:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self._root)
-            self._lock = _locked_folder(self._folder)
+            self._lock = locked_folder(self._folder)
             self._events = (self._folder / EVENTS).open("wb", buffering=_WRITE_BUFFER)
             self._columns = ColumnWriter(self._folder / COLUMNS, self._instruments)
         except OSError as error:
@@ -118,6 +118,7 @@ class SessionDraft:
                 messages=self._columns.messages,
                 entries=self._columns.entries,
                 digest=digest,
+                seek=self._columns.seek,
             )
             write_cache_facts(self._folder / COLUMNS, facts)
         except OSError as error:
@@ -151,8 +152,13 @@ class SessionDraft:
             self._lock = None
 
 
-def _locked_folder(folder: Path) -> int:
-    """Make it and lock it. Raises: OSError."""
+def draft_folder(root: Path, session_id: str) -> Path:
+    """A hidden place for a session that is being made."""
+    return root / f"{_PREFIX}{session_id}-{uuid.uuid4().hex[:8]}"
+
+
+def locked_folder(folder: Path) -> int:
+    """Make it and lock it for as long as the returned handle is open. Raises: OSError."""
     while True:
         folder.mkdir()
         handle = os.open(folder, _FOLDER)

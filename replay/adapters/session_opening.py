@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from failover.adapters.files import storage_error
 from failover.domain.errors import StorageError
 from market.domain.events import EventChunk
@@ -69,7 +71,10 @@ def _chunks(
     share = data.progress.bytes_total / columns.messages
     if start_ns is not None and first:
         primer = Primer(len(data.instruments))
-        for chunk in columns.chunks(0, stop=first):
+        begin, state = columns.state_before(first)
+        if state is not None:
+            primer.restore(state)
+        for chunk in columns.chunks(begin, stop=first):
             primer.skip(chunk)
         if len(statement := primer.statement(start_ns)):
             count_kinds(data.message_counts, statement)
@@ -94,24 +99,16 @@ def current_cache(folder: Path, manifest: ReplayManifest) -> CacheFacts:
             return facts
         if facts.events_sha256 == file_digest(folder / EVENTS):  # copied or touched: the same file
             return _stamped(folder, facts, mtime_ns)
-    return _rebuilt(folder, manifest, mtime_ns)
+    return rebuilt_cache(folder, manifest, mtime_ns)
 
 
 def _stamped(folder: Path, facts: CacheFacts, mtime_ns: int) -> CacheFacts:
-    fresh = CacheFacts(
-        events_bytes=facts.events_bytes,
-        events_mtime_ns=mtime_ns,
-        events_sha256=facts.events_sha256,
-        messages=facts.messages,
-        entries=facts.entries,
-        digest=facts.digest,
-        faults=facts.faults,
-    )
+    fresh = msgspec.structs.replace(facts, events_mtime_ns=mtime_ns)
     write_cache_facts(folder / COLUMNS, fresh)
     return fresh
 
 
-def _rebuilt(folder: Path, manifest: ReplayManifest, mtime_ns: int) -> CacheFacts:
+def rebuilt_cache(folder: Path, manifest: ReplayManifest, mtime_ns: int) -> CacheFacts:
     """Beside the old one, which is then replaced: who has it open goes on reading it."""
     made = folder / f".{COLUMNS}-{uuid.uuid4().hex[:8]}"
     try:
@@ -129,6 +126,7 @@ def _rebuilt(folder: Path, manifest: ReplayManifest, mtime_ns: int) -> CacheFact
             entries=writer.entries,
             digest=digest,
             faults=dict(reader.problems),
+            seek=writer.seek,
         )
         write_cache_facts(made, facts)
         _replace(folder / COLUMNS, made)

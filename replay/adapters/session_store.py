@@ -20,9 +20,10 @@ from market.adapters.recording_reader import NotARecording, Recording, SymbolNot
 from market.domain.instruments import Instrument
 from market.domain.raw_events import RawFile
 from market.domain.recordings import BadRecording, MarketData
-from replay.adapters.session_draft import MANIFEST, SessionDraft
+from replay.adapters.session_columns import CacheFacts, file_digest, file_stamp
+from replay.adapters.session_draft import EVENTS, MANIFEST, SessionDraft
 from replay.adapters.session_errors import refusal_of
-from replay.adapters.session_opening import open_session_folder
+from replay.adapters.session_opening import open_session_folder, rebuilt_cache
 from replay.domain.sessions import (
     ReplayManifest,
     SessionRefused,
@@ -130,6 +131,26 @@ class SessionStore:
         """See `services.session_open.open_session`."""
         manifest = self.require(session_id)
         return open_session_folder(self.folder(session_id), manifest, start_ns)
+
+    def verify(self, session_id: str) -> CacheFacts:
+        """Read events.jsonl whole and compare. Raises: SessionRefused (NOT_FOUND, BROKEN, STORAGE)."""
+        manifest = self.require(session_id)
+        folder = self.folder(session_id)
+        try:
+            found = file_digest(folder / EVENTS)
+            if manifest.events is not None and found != manifest.events.sha256:
+                raise SessionRefused("BROKEN", f"{EVENTS} of {session_id} has another checksum")
+            facts = rebuilt_cache(folder, manifest, file_stamp(folder / EVENTS)[1])
+        except StorageError as error:
+            raise refusal_of(error) from error
+        except OSError as error:
+            raise refusal_of(storage_error(folder, error)) from error
+        if facts.faults or facts.digest != manifest.digest:
+            raise SessionRefused(
+                "BROKEN",
+                f"{session_id}: digest {facts.digest}, the manifest says {manifest.digest}",
+            )
+        return facts
 
     def exists(self, session_id: str) -> bool:
         return self.folder(session_id).exists()

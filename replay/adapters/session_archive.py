@@ -1,0 +1,213 @@
+"""A session as one file, `<sessionId>.tar.zst`: manifest.json and events.jsonl; columns are made anew.
+
+What comes in is not trusted: only these two names are taken, nothing is unpacked by path, no more bytes are
+written than the manifest announces, and checksum, rows and digest must be what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import zstandard
+
+from failover.adapters.files import storage_error, write_atomically
+from failover.domain.errors import StorageError
+from replay.adapters.session_draft import (
+    EVENTS,
+    MANIFEST,
+    draft_folder,
+    locked_folder,
+    publish_folder,
+    remove_abandoned,
+)
+from replay.adapters.session_errors import refusal_of
+from replay.adapters.session_opening import rebuilt_cache
+from replay.adapters.session_store import SessionStore
+from replay.domain.sessions import ReplayManifest, SessionRefused, is_session_id, manifest_bytes
+
+SUFFIX = ".tar.zst"
+_MOST_MANIFEST_BYTES = 64 << 20
+_COPY_BYTES = 1 << 20
+_LEVEL = 3
+_BROKEN = (tarfile.TarError, zstandard.ZstdError, EOFError)
+
+
+def export_session(store: SessionStore, session_id: str, target: IO[bytes]) -> None:
+    """Write the session's archive. Raises: SessionRefused (NOT_FOUND, BROKEN, STORAGE, DISK_FULL).
+
+    events.jsonl is checked on the way: an archive of a damaged session is not finished.
+    """
+    manifest = store.require(session_id)
+    events = store.folder(session_id) / EVENTS
+    try:
+        with (
+            zstandard.ZstdCompressor(level=_LEVEL).stream_writer(target, closefd=False) as packed,
+            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+            events.open("rb") as source,
+        ):
+            _add(archive, MANIFEST, io.BytesIO(content := manifest_bytes(manifest)), len(content))
+            checked = _Hashed(source)
+            _add(archive, EVENTS, checked, events.stat().st_size)
+            if manifest.events is not None and checked.sha256 != manifest.events.sha256:
+                raise SessionRefused(
+                    "BROKEN", f"{EVENTS} of {session_id} is not what its manifest says"
+                )
+    except OSError as error:
+        raise refusal_of(storage_error(events, error)) from error
+
+
+def export_to_file(store: SessionStore, session_id: str, path: Path) -> Path:
+    """Into a folder (under its own name) or a file that is not there yet; returns the file."""
+    target = path / f"{session_id}{SUFFIX}" if path.is_dir() else path
+    if target.exists():
+        raise SessionRefused("EXISTS", f"{target} is there already")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            export_session(store, session_id, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    except OSError as error:
+        raise refusal_of(storage_error(target, error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def import_session(
+    store: SessionStore, source: IO[bytes], *, session_id: str | None = None
+) -> ReplayManifest:
+    """Take in an archive, under another id where one is given.
+
+    Raises: SessionRefused (BAD_ARCHIVE, BAD_ID, EXISTS, STORAGE, DISK_FULL); nothing is left then.
+    """
+    if session_id is not None and not is_session_id(session_id):
+        raise SessionRefused("BAD_ID", f"{session_id!r} is no name of a session")
+    try:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(source, closefd=False)
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            manifest = _manifest(archive)
+            if session_id is not None:
+                manifest = msgspec.structs.replace(manifest, session_id=session_id)
+            _refuse_taken(store, manifest)
+            return _take_in(store, manifest, archive)
+    except _BROKEN as error:
+        raise SessionRefused("BAD_ARCHIVE", f"the archive is damaged: {error}") from error
+    except StorageError as error:
+        raise refusal_of(error) from error
+    except OSError as error:
+        raise refusal_of(storage_error(store.root, error)) from error
+
+
+def _manifest(archive: tarfile.TarFile) -> ReplayManifest:
+    member = _next(archive, MANIFEST)
+    if member.size > _MOST_MANIFEST_BYTES:
+        raise SessionRefused("BAD_ARCHIVE", f"{MANIFEST} has {member.size} bytes")
+    file = archive.extractfile(member)
+    assert file is not None
+    try:
+        manifest = msgspec.json.decode(file.read(), type=ReplayManifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SessionRefused("BAD_ARCHIVE", f"{MANIFEST}: {error}") from error
+    if not is_session_id(manifest.session_id) or manifest.events is None:
+        raise SessionRefused(
+            "BAD_ARCHIVE", f"{MANIFEST} has no usable id, or says nothing of {EVENTS}"
+        )
+    return manifest
+
+
+def _next(archive: tarfile.TarFile, name: str) -> tarfile.TarInfo:
+    """The next member, which must be the plain file `name`, in the archive's root."""
+    member = archive.next()
+    if member is None or member.name != name or not member.isreg():
+        found = "its end" if member is None else repr(member.name)
+        raise SessionRefused("BAD_ARCHIVE", f"{name} expected as a plain file, found {found}")
+    return member
+
+
+def _refuse_taken(store: SessionStore, manifest: ReplayManifest) -> None:
+    if store.exists(manifest.session_id):
+        raise SessionRefused(
+            "EXISTS", f"there is a session {manifest.session_id!r} already; give another id",
+            {"sessionId": "is taken"},
+        )  # fmt: skip
+
+
+def _take_in(
+    store: SessionStore, manifest: ReplayManifest, archive: tarfile.TarFile
+) -> ReplayManifest:
+    store.root.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(store.root)
+    folder = draft_folder(store.root, manifest.session_id)
+    lock = locked_folder(folder)
+    try:
+        _unpack_events(archive, manifest, folder / EVENTS)
+        facts = rebuilt_cache(folder, manifest, (folder / EVENTS).stat().st_mtime_ns)
+        if facts.faults or (facts.messages, facts.digest) != (
+            manifest.total_events,
+            manifest.digest,
+        ):
+            raise SessionRefused(
+                "BAD_ARCHIVE", f"{EVENTS} holds {facts.messages} events with digest {facts.digest}; "
+                f"the manifest says {manifest.total_events} with {manifest.digest}",
+            )  # fmt: skip
+        write_atomically(folder / MANIFEST, manifest_bytes(manifest))
+        publish_folder(folder, store.folder(manifest.session_id))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+    return manifest
+
+
+def _unpack_events(archive: tarfile.TarFile, manifest: ReplayManifest, path: Path) -> None:
+    assert manifest.events is not None
+    member = _next(archive, EVENTS)
+    if member.size != manifest.events.bytes:
+        raise SessionRefused(
+            "BAD_ARCHIVE", f"{EVENTS} has {member.size} bytes, not {manifest.events.bytes}"
+        )
+    packed = archive.extractfile(member)
+    assert packed is not None
+    source = _Hashed(packed)
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file, _COPY_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+    if source.sha256 != manifest.events.sha256:
+        raise SessionRefused("BAD_ARCHIVE", f"the checksum of {EVENTS} is not that of the manifest")
+
+
+def _add(
+    archive: tarfile.TarFile,
+    name: str,
+    source: IO[bytes] | _Hashed,
+    size: int,
+) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    archive.addfile(member, source)
+
+
+class _Hashed:
+    """A file whose hash is known once it was read to its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
