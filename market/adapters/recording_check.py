@@ -233,7 +233,7 @@ class RecordingCheck:
                 self._check_entry(path)
         if self._days != [self._path]:
             for path in sorted(self._root.iterdir()):
-                if path not in self._days:
+                if path not in self._days and not path.name.startswith(".import-"):
                     self._foreign(path)
         known = {path.name[12:-5] for day in self._days for path in day.glob("instruments-*.json")}
         for run in sorted(set(self.runs) - known - {""}):
@@ -247,6 +247,8 @@ class RecordingCheck:
             self._foreign(path)
         elif path.name.startswith("instruments-") and path.suffix == ".json":
             self._check_table(path)
+        elif path.name.startswith("import-") and path.suffix == ".json":
+            pass  # where an imported run came from
         elif ".jsonl.torn-" in path.name or ".jsonl.damaged-" in path.name:
             self.findings.add(
                 Problem.TORN_ASIDE, self._name(path), f"{path.stat().st_size} bytes set aside"

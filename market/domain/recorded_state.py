@@ -5,10 +5,64 @@ A plain fold, like the recorder's own mirror: what it says at a CHECKPOINT line 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from heapq import heapify, heappop, heappush
 
 Level = tuple[float, float]
+
+_SPARE_ENTRIES = 1000
+
+
+class _Side:
+    """The levels of one side. `sign` makes the best price the smallest key: -1 for bids, 1 for asks."""
+
+    __slots__ = ("_heap", "_sign", "levels")
+
+    def __init__(self, sign: int) -> None:
+        self.levels: dict[float, float] = {}
+        self._sign = sign
+        self._heap: list[float] = []  # signed prices; those no longer in `levels` are passed over
+
+    def replace(self, levels: Iterable[Level]) -> None:
+        self.levels = {price: size for price, size in levels if size}
+        self._rebuild()
+
+    def change(self, levels: Iterable[Level]) -> None:
+        for price, size in levels:
+            if not size:
+                self.levels.pop(price, None)
+            else:
+                self._put(price, size)
+
+    def state_best(self, price: float, size: float) -> None:
+        """Whatever was better than `price` is gone."""
+        key = price * self._sign
+        while self._heap and self._heap[0] < key:
+            self.levels.pop(heappop(self._heap) * self._sign, None)
+        self._put(price, size)
+
+    def best(self) -> float:
+        """The best price; 0.0 where there is none."""
+        heap = self._heap
+        while heap:
+            price = heap[0] * self._sign
+            if price in self.levels:
+                return price
+            heappop(heap)
+        return 0.0
+
+    def _put(self, price: float, size: float) -> None:
+        if price not in self.levels:
+            heappush(self._heap, price * self._sign)
+            if len(self._heap) > 2 * len(self.levels) + _SPARE_ENTRIES:
+                self.levels[price] = size
+                self._rebuild()
+        self.levels[price] = size
+
+    def _rebuild(self) -> None:
+        self._heap = [price * self._sign for price in self.levels]
+        heapify(self._heap)
 
 
 class RecordedBook:
@@ -16,61 +70,45 @@ class RecordedBook:
 
     def __init__(self) -> None:
         self.is_known = False
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
-        self._best_bid = 0.0
-        self._best_ask = 0.0  # 0.0 where there is none
+        self._bids, self._asks = _Side(-1), _Side(1)
 
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid reaches the best ask."""
-        return bool(self._best_ask) and self._best_bid >= self._best_ask and self.is_known
+        if not self.is_known:
+            return False
+        bid, ask = self.touch
+        return bool(ask) and bid >= ask
 
     @property
     def touch(self) -> tuple[float, float]:
-        return self._best_bid, self._best_ask
+        return self._bids.best(), self._asks.best()
 
     def forget(self) -> None:
         self.is_known = False
 
     def replace(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        self._bids = {price: size for price, size in bids if size}
-        self._asks = {price: size for price, size in asks if size}
-        self._best_bid, self._best_ask = max(self._bids, default=0.0), min(self._asks, default=0.0)
+        self._bids.replace(bids)
+        self._asks.replace(asks)
         self.is_known = True
 
     def is_equal(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
         """Whether the book holds just these levels (sizes of 0 are none)."""
-        return _without_zeros(self._bids.items()) == _without_zeros(bids) and _without_zeros(
-            self._asks.items()
+        return _without_zeros(self._bids.levels.items()) == _without_zeros(bids) and _without_zeros(
+            self._asks.levels.items()
         ) == _without_zeros(asks)
 
     def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Apply a delta."""
-        for price, size in bids:
-            if size:
-                self._bids[price] = size
-                self._best_bid = max(self._best_bid, price)
-            elif self._bids.pop(price, None) is not None and price == self._best_bid:
-                self._best_bid = max(self._bids, default=0.0)
-        for price, size in asks:
-            if size:
-                self._asks[price] = size
-                if price < self._best_ask or not self._best_ask:
-                    self._best_ask = price
-            elif self._asks.pop(price, None) is not None and price == self._best_ask:
-                self._best_ask = min(self._asks, default=0.0)
+        self._bids.change(bids)
+        self._asks.change(asks)
 
     def state_touch(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """A BBO line states the touch outright: whatever was better than it is gone."""
         for price, size in bids:
-            for better in [level for level in self._bids if level > price]:
-                del self._bids[better]
-            self._bids[price], self._best_bid = size, price
+            self._bids.state_best(price, size)
         for price, size in asks:
-            for better in [level for level in self._asks if level < price]:
-                del self._asks[better]
-            self._asks[price], self._best_ask = size, price
+            self._asks.state_best(price, size)
 
 
 class RecordedTicker:
@@ -93,5 +131,5 @@ class RecordedTicker:
         return is_equal
 
 
-def _without_zeros(levels: object) -> dict[float, float]:
-    return {price: size for price, size in levels if size}  # type: ignore[attr-defined]
+def _without_zeros(levels: Iterable[Level]) -> dict[float, float]:
+    return {price: size for price, size in levels if size}
