@@ -28,11 +28,13 @@ def two_instruments() -> list[Instrument]:
     ]
 
 
-def an_orderly_stream(start_ns: int, seconds: int, *, every_ms: int = 500) -> Iterator[EventChunk]:
+def an_orderly_stream(
+    start_ns: int, seconds: float, *, every_ns: int = 500 * MS
+) -> Iterator[EventChunk]:
     """Books that never cross; each chunk holds one step of both symbols."""
     seq = 0
-    for step in range(seconds * 1000 // every_ms):
-        builder, now = ChunkBuilder(), start_ns + step * every_ms * MS
+    for step in range(int(seconds * S) // every_ns):
+        builder, now = ChunkBuilder(), start_ns + step * every_ns
         for symbol in range(2):
             for kind in _kinds(step):
                 seq += 1
