@@ -220,6 +220,8 @@ class _Proof:
     # --- comparing
 
     def _compare_outputs(self, number: int, record: Made) -> None:
+        if number < self._start:
+            return
         recorded = self._under_proof.decode(record.payload)
         self.report.outputs += len(recorded)
         if self._is_lost:

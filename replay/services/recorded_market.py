@@ -157,17 +157,17 @@ class RawCursor:
             words.append(f"its files say: {told}")
         if self._why_not:
             words.append(self._why_not)
-        return NotRecorded("; ".join(words), is_tail=not self._is_ended and self._is_last_moment())
+        is_tail = not self._is_ended and self._is_last_moment(int(missing[0]))
+        return NotRecorded("; ".join(words), is_tail=is_tail)
 
-    def _is_last_moment(self) -> bool:
-        """Whether all that is still to come was recorded within the last moment of the run."""
-        if not self._held and self._recording is None:
+    def _is_last_moment(self, missing: int) -> bool:
+        """Whether all that was recorded after message `missing` is of the last moment of the run."""
+        if self._recording is None:
             return False
-        rest = [*self._held, *(own for chunk in self._chunks if len(own := _own_messages(chunk)))]
-        self._held = deque(rest)
-        if not rest:
-            return True
-        return int(rest[-1].core_ts_ns[-1]) - int(rest[0].core_ts_ns[0]) <= _LAST_MOMENT_NS
+        self._held.extend(own for chunk in self._chunks if len(own := _own_messages(chunk)))
+        times = [chunk.core_ts_ns[chunk.seq > missing] for chunk in self._held]
+        after = np.concatenate(times) if times else np.zeros(0, np.int64)
+        return not len(after) or int(after[-1]) - int(after[0]) <= _LAST_MOMENT_NS
 
 
 def _own_messages(chunk: EventChunk) -> EventChunk:
