@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -212,11 +213,13 @@ class SessionColumns:
         """Raises: StorageError."""
         self.messages = facts.messages
         self._seek = facts.seek
-        self._files: dict[str, IO[bytes]] = {}
+        self._handles: dict[str, int] = {}
+        # Chunks outlive this object, their mappings the handles: closed when nobody can ask for more.
+        weakref.finalize(self, _close_all, self._handles)
         try:
             for name in COLUMNS:
-                self._files[name] = (folder / f"{name}.npy").open("rb", buffering=0)
-            self._files[SEEK] = (folder / SEEK).open("rb")
+                self._handles[name] = os.open(folder / f"{name}.npy", os.O_RDONLY | os.O_CLOEXEC)
+            self._handles[SEEK] = os.open(folder / SEEK, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise storage_error(folder, error) from error
 
@@ -256,8 +259,7 @@ class SessionColumns:
         point = next((p for p in reversed(self._seek) if p.message <= message), None)
         if point is None:
             return 0, None
-        self._files[SEEK].seek(point.offset)
-        return point.message, self._files[SEEK].read(point.size)
+        return point.message, os.pread(self._handles[SEEK], point.size, point.offset)
 
     def _mapped(self, name: str, first: int, stop: int) -> NDArray[Any]:
         dtype = np.dtype(COLUMNS[name])
@@ -266,8 +268,13 @@ class SessionColumns:
         begin = _HEADER_BYTES + first * dtype.itemsize
         base = begin - begin % mmap.ALLOCATIONGRANULARITY
         length = _HEADER_BYTES + stop * dtype.itemsize - base
-        mapped = mmap.mmap(self._files[name].fileno(), length, access=mmap.ACCESS_COPY, offset=base)
+        mapped = mmap.mmap(self._handles[name], length, access=mmap.ACCESS_COPY, offset=base)
         return np.frombuffer(mapped, dtype, stop - first, begin - base)
+
+
+def _close_all(handles: dict[str, int]) -> None:
+    for handle in handles.values():
+        os.close(handle)
 
 
 def _npy_header(dtype: Any, count: int) -> bytes:
