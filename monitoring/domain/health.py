@@ -55,7 +55,18 @@ def _judge(beat: Beat, age_ms: int) -> tuple[str, str]:
         return WARN, message or phase.lower()
     if float(beat.get("lagMs") or 0.0) > LAG_WARN_MS:
         return WARN, message or "event loop lags"
+    if problem := _writing_problem(beat):
+        return WARN, message or problem
     return OK, message
+
+
+def _writing_problem(beat: Beat) -> str:
+    """What the recorder or the archive of a service cannot write, "" while they can."""
+    details = beat.get("details") or {}
+    for name in ("recorder", "archive"):
+        if problem := (details.get(name) or {}).get("problem"):
+            return f"{name}: {problem}"
+    return ""
 
 
 def beat_ms(beat: Beat) -> int:
@@ -72,11 +83,15 @@ def overall(statuses: list[str]) -> str:
 
 
 def health_snapshot(
-    beats: Mapping[str, Beat], now_ms: int, resources: Mapping[str, float | None]
+    beats: Mapping[str, Beat],
+    now_ms: int,
+    resources: Mapping[str, float | None],
+    data_quality: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """`data/system/health_snapshot.json`.
 
     `resources` has cpuPct, rssMb, diskFreePct, busLagMs and dbLatencyMs; a latency of None is a dead one.
+    `data_quality`: `{checkedAt, path, errors, warnings, problems}` of the last check of recordings.
     """
     services: dict[str, Any] = {}
     for name, reported_as in HEALTH_NAMES.items():
@@ -87,6 +102,7 @@ def health_snapshot(
             "message": lamp["message"],
             "details": dict((beats.get(name) or {}).get("details") or {}),
         }
+    services["recorder"] = _recorder_health(beats.get("market"), data_quality, now_ms)
     services["bus"] = _resource_health(resources.get("busLagMs"), now_ms, 250.0)
     services["database"] = _resource_health(resources.get("dbLatencyMs"), now_ms, 500.0)
     return {
@@ -105,4 +121,27 @@ def _resource_health(latency_ms: float | None, now_ms: int, warn_ms: float) -> d
     return {
         "status": status, "lastUpdateAt": iso_of_ms(now_ms),
         "message": f"answered in {latency_ms:.1f} ms",
+    }  # fmt: skip
+
+
+def _recorder_health(
+    beat: Beat | None, quality: Mapping[str, Any] | None, now_ms: int
+) -> dict[str, Any]:
+    """Whether the market is being recorded, and whether what was recorded is whole."""
+    lamp = service_lamp(beat, now_ms)
+    details = dict(((beat or {}).get("details") or {}).get("recorder") or {})
+    if quality is not None:
+        details["dataQuality"] = dict(quality)
+    if lamp["status"] == ERROR:
+        status, message = ERROR, "nothing is recorded: the market service is not running"
+    elif details.get("problem"):
+        status, message = WARN, str(details["problem"])
+    elif quality is not None and (quality["errors"] or quality["warnings"]):
+        status = WARN
+        message = f"{quality['path']}: {quality['errors']} errors, {quality['warnings']} warnings"
+    else:
+        status, message = OK, ""
+    return {
+        "status": status, "message": message, "details": details,
+        "lastUpdateAt": iso_of_ms(lamp["lastBeatMs"]) if lamp["lastBeatMs"] else None,
     }  # fmt: skip

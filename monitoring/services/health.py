@@ -13,6 +13,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from failover.adapters.archive import Archive
 from failover.services.archive_place import active_logging
+from market.models import RecordingCheckRun
 from monitoring.domain.health import health_snapshot
 from monitoring.services import live
 
@@ -30,7 +31,24 @@ def current_health() -> dict[str, Any]:
         "busLagMs": None if view.bus_lag_ms is None else round(view.bus_lag_ms, 2),
         "dbLatencyMs": _database_latency_ms(),
     }
-    return health_snapshot(view.beats, live.now_ms(), resources)
+    return health_snapshot(view.beats, live.now_ms(), resources, data_quality())
+
+
+def data_quality() -> dict[str, Any] | None:
+    """What the last check of recorded files found; None when there was none yet, or no database."""
+    try:
+        row = RecordingCheckRun.objects.first()
+    except DatabaseError:
+        return None
+    if row is None:
+        return None
+    return {
+        "checkedAt": row.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "path": row.path,
+        "errors": row.errors,
+        "warnings": row.warnings,
+        "problems": row.problems,
+    }
 
 
 async def keep_health_file() -> None:

@@ -27,11 +27,11 @@ import uvloop
 
 from failover.adapters.bus import connect_bus
 from failover.adapters.files import write_atomically
-from failover.adapters.jsonl import JsonlAppender
 from failover.services.valkey import running_valkey
 from market.adapters import bybit_public_ws
 from market.adapters.bus import MarketPublisher
 from market.adapters.bybit_topics import FeedTimings
+from market.adapters.indexed_file import IndexedFile
 from market.domain.config import MarketConfig
 from market.domain.events import ChunkBuilder, EventChunk, EventKind
 from market.domain.instruments import Instrument
@@ -166,7 +166,7 @@ async def _feed(stages: int, port: int, folder: Path, seconds: float) -> Measure
         folder / "market",
         instruments,
         run_id,
-        open_file=JsonlAppender,
+        open_file=IndexedFile,
         write_whole=write_atomically,
     )
     sinks: list[Any] = [*([publisher] if stages >= 4 else []), *([recorder] if stages >= 5 else [])]

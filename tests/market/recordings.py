@@ -80,6 +80,6 @@ def record(folder: Path, chunks: Iterator[EventChunk], run: str) -> None:
 
 def record_two_days(folder: Path) -> Path:
     """Two runs one after the other, the second one over midnight; returns `folder`."""
-    record(folder, an_orderly_stream(MIDNIGHT - 90 * S, 50), RUNS[0])
-    record(folder, an_orderly_stream(MIDNIGHT - 30 * S, 100), RUNS[1])
+    record(folder, an_orderly_stream(MIDNIGHT - 90 * S, 50, every_ns=S), RUNS[0])
+    record(folder, an_orderly_stream(MIDNIGHT - 30 * S, 100, every_ns=S), RUNS[1])
     return folder

@@ -57,9 +57,43 @@ def test_the_snapshot_names_every_service_and_the_worst_of_them() -> None:
     assert statuses == {
         "marketService": "OK", "strategyService": "OK", "executionEngine": "OK",
         "webDashboard": "OK", "workerService": "ERROR", "bus": "OK", "database": "ERROR",
+        "recorder": "OK",
     }  # fmt: skip
     assert snapshot["overall"] == "ERROR"
     assert snapshot["timestamp"] == iso_of_ms(NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("details", "errors", "status", "message"),
+    [
+        ({"recorder": {"problem": ""}}, 0, "OK", ""),
+        ({"recorder": {"problem": "queue full"}}, 0, "WARN", "queue full"),
+        ({}, 2, "WARN", "market/2026-01-30: 2 errors, 0 warnings"),
+    ],
+)
+def test_the_recorder_answers_for_what_it_writes_and_for_what_was_found_later(
+    details: dict[str, object], errors: int, status: str, message: str
+) -> None:
+    beat = {"ts": iso_of_ms(NOW_MS), "phase": "RUNNING", "details": details}
+    quality = {"path": "market/2026-01-30", "errors": errors, "warnings": 0}
+
+    snapshot = health_snapshot({"market": beat}, NOW_MS, {}, quality)
+
+    recorder = snapshot["services"]["recorder"]
+    assert (recorder["status"], recorder["message"]) == (status, message)
+    assert recorder["details"]["dataQuality"] == quality
+
+
+def test_a_service_whose_records_do_not_reach_the_disk_says_so() -> None:
+    beat = {
+        "ts": iso_of_ms(NOW_MS), "phase": "RUNNING",
+        "details": {"archive": {"problem": "queue full: 3 records dropped"}},
+    }  # fmt: skip
+
+    lamp = service_lamp(beat, NOW_MS)
+
+    assert lamp["status"] == "WARN"
+    assert lamp["message"] == "archive: queue full: 3 records dropped"
 
 
 def test_times_survive_the_way_to_text_and_back() -> None:
