@@ -23,7 +23,7 @@ _FORM = (
     r"(?:(?P<data>\.jsonl(?:\.zst|\.gz)?)|(?P<index>\.index\.json)"
     r"|(?P<aside>\.jsonl(?:\.zst|\.gz)?\.torn-\d+))"
 )
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[A-Za-z0-9_]{4,16}\.tmp")
+_TEMPORARY = re.compile(r"\.(?P<name>.+?)(?:\.[a-z0-9_]{8})?\.(?:tmp|import)")
 
 
 class Rule(StrEnum):

@@ -137,13 +137,27 @@ def test_index_and_set_aside_tails_go_with_their_recording_and_the_rules_last() 
     folder = f"market/{day(5)}"
     names = [
         "instruments-r1.json", "BTCUSDT-trades.jsonl.zst", "BTCUSDT-trades.index.json",
-        "BTCUSDT-trades.jsonl.torn-1", ".BTCUSDT-trades.index.json.x1y2z3.tmp",
+        "BTCUSDT-trades.jsonl.torn-1", ".BTCUSDT-trades.index.json.x1y2z3_4.tmp",
     ]  # fmt: skip
 
     plan = plan_of(*(a_file(f"{folder}/{name}") for name in names), folders=(folder,))
 
     assert deleted(plan) == [f"{folder}/{names[i]}" for i in (1, 2, 4, 3, 0)]
     assert plan.empty_folders == (folder,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".BTCUSDT-trades.jsonl.zst.tmp",
+        ".BTCUSDT-trades.jsonl.import",
+        ".BTCUSDT-trades.index.json.ab12cd34.tmp",
+        ".instruments-r1.json.ab12cd34.tmp",
+    ],
+)
+def test_half_written_files_of_ours_are_known_as_such(name: str) -> None:
+    assert place_of(f"market/{day(5)}/{name}") is not None
+    assert place_of(f"market/{day(5)}/{name}.bak") is None
 
 
 def test_rules_of_a_day_stay_with_any_recording_that_stays() -> None:
