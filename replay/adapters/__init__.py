@@ -1,5 +1,5 @@
-"""Where replay gets recorded markets from: `market.recordings.open_market_data` is the one entrance."""
+"""Where replay gets recorded markets from: `open_market_data` is the one entrance."""
 
-from market.recordings import open_market_data
+from replay.adapters.session_paths import open_market_data
 
 __all__ = ["open_market_data"]

@@ -15,7 +15,7 @@ import msgspec
 
 from market.adapters.foreign.detection import Detected, RecordingFormat, detect
 from market.domain.recordings import BadRecording
-from market.recordings import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.domain.backtest_parts import PartFailure, Tape
 
 # Daily files follow each other within a day and a little; what is farther apart has a hole in between.

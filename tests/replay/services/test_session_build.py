@@ -19,7 +19,9 @@ from failover.domain.days import iso_ms
 from market.domain.chunks import concat_chunks, pick_messages
 from market.domain.events import EventChunk, EventKind, pack_chunk
 from market.domain.priming import between
+from market.domain.recordings import BadRecording
 from market.recordings import open_market_data
+from replay.adapters import open_market_data as replay_market_data
 from replay.adapters import session_columns, session_draft
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import BuildProgress, ReplayEvent, SessionRefused
@@ -412,3 +414,18 @@ def test_the_files_of_a_build_under_way_are_claimed(store, market, tmp_path) -> 
 
     assert {Path(path).name for path in seen} >= {f"{SYMBOLS[0]}-orderbook.jsonl"}
     assert claims(tmp_path) == []
+
+
+def test_a_session_folder_is_a_recording_like_any_other(store, market) -> None:
+    """For run_replay and backtest, whole, by symbol and by time, with the digest of the raw files."""
+    manifest = build(store, market)
+    folder = store.folder(manifest.session_id)
+    middle = int(market.core_ts_ns[0]) + 20 * S
+    for options in ({}, {"symbols": [SYMBOLS[1]]}, {"symbols": [SYMBOLS[0]], "to_ns": middle}):
+        span = {"from_ns": manifest.from_ns, "to_ns": manifest.to_ns, **options}
+        data = replay_market_data([folder], **options)
+        got = concat_chunks([_own(chunk) for chunk in data.chunks])
+        assert pack_chunk(got) == pack_chunk(raw(store, **span))
+        assert sum(data.message_counts.values()) == len(got)
+    with pytest.raises(BadRecording, match="NOSUCH"):
+        replay_market_data([folder], symbols=["NOSUCH"])
