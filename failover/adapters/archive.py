@@ -12,6 +12,7 @@
 | `write_…_snapshot` | `system/…_snapshot.json` | soon; queued, of each kind only the newest |
 | `write_replay_manifest` | `replay/sessions/<id>/manifest.json` | at return, whole or not at all |
 | `append_replay_event(s)` | `replay/sessions/<id>/events.jsonl` | at return |
+| `write_manifest`, `open_replay_events` | the same two of a session being built | when it is published |
 
 `maxLineLength` cuts state events, and the line says that it was cut; nothing else is ever cut: a shortened
 order, trade or replay event would be another one.
@@ -28,7 +29,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OPEN_SESSIONS = 4
+_BUILD_BUFFER = 1 << 20
 
 
 def report_torn(torn: TornTail) -> None:
@@ -51,6 +53,27 @@ def report_torn(torn: TornTail) -> None:
         "data_corruption",
         extra={"path": torn.path, "aside": torn.aside_path, "bytes": torn.size_bytes},
     )
+
+
+def write_manifest(session_dir: Path, manifest: Any) -> Path:
+    """Replace `manifest.json` of a session, also of one that is still being built out of sight.
+
+    `manifest` is anything msgspec encodes, or JSON that is ready. Raises: StorageError (DiskFull).
+    """
+    path = session_dir / "manifest.json"
+    if isinstance(manifest, bytes):
+        write_atomically(path, manifest)
+    else:
+        write_json_snapshot(path, manifest)
+    return path
+
+
+def open_replay_events(session_dir: Path) -> IO[bytes]:
+    """`events.jsonl` of a session that is being built out of sight, for millions of lines: buffered.
+
+    Whoever builds syncs it and shows the folder when it is whole. Raises: OSError.
+    """
+    return (session_dir / "events.jsonl").open("wb", buffering=_BUILD_BUFFER)
 
 
 class DayFiles:
@@ -159,9 +182,7 @@ class Archive:
 
     def write_replay_manifest(self, session_id: str, manifest: Any) -> Path:
         """Replace the session's ReplayManifest. Raises: StorageError; ValueError for an odd id."""
-        path = self.session_dir(session_id) / "manifest.json"
-        write_json_snapshot(path, manifest)
-        return path
+        return write_manifest(self.session_dir(session_id), manifest)
 
     def append_replay_event(self, session_id: str, replay_event: Any) -> None:
         """Append a ReplayEvent (anything msgspec encodes, or ready JSON)."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from failover.adapters.files import storage_error, sync_folder, write_atomically
+from failover.adapters.archive import open_replay_events, write_manifest
+from failover.adapters.files import storage_error, sync_folder
 from failover.domain.errors import StorageError
 from market.domain.event_lines import event_line
 from market.domain.events import EventChunk
@@ -34,7 +35,6 @@ MANIFEST, EVENTS, COLUMNS = "manifest.json", "events.jsonl", "columns"
 
 _PREFIX = ".building-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_WRITE_BUFFER = 1 << 20
 
 
 class SessionDraft:
@@ -56,7 +56,7 @@ class SessionDraft:
             self._root.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self._root)
             self._lock = locked_folder(self._folder)
-            self._events = (self._folder / EVENTS).open("wb", buffering=_WRITE_BUFFER)
+            self._events = open_replay_events(self._folder)
             self._columns = ColumnWriter(self._folder / COLUMNS, self._instruments)
         except OSError as error:
             self._discard()
@@ -133,7 +133,7 @@ class SessionDraft:
     def commit(self, manifest: ReplayManifest) -> None:
         """Make it a session. Raises: SessionRefused (EXISTS, DISK_FULL, STORAGE)."""
         try:
-            write_atomically(self._folder / MANIFEST, manifest_bytes(manifest))
+            write_manifest(self._folder, manifest_bytes(manifest))
             publish_folder(self._folder, self._final)
         except StorageError as error:
             raise refusal_of(error) from error

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from failover.adapters.files import storage_error, sync_folder, write_atomically
+from failover.adapters.archive import write_manifest
+from failover.adapters.files import storage_error, sync_folder
 from failover.domain.errors import StorageError
 from market.adapters.import_receipts import read_receipts
 from market.adapters.recording_files import day_folders
@@ -73,7 +74,7 @@ class SessionStore:
         """Write its manifest, replacing an older one. Raises: SessionRefused (BAD_ID, DISK_FULL, STORAGE)."""
         folder = self.folder(manifest.session_id)
         try:
-            write_atomically(folder / MANIFEST, manifest_bytes(manifest))
+            write_manifest(folder, manifest_bytes(manifest))
         except StorageError as error:
             raise refusal_of(error) from error
 
