@@ -20,6 +20,7 @@ from replay.models import ReplayJob
 from replay.services.engine import EngineParts, Lap, ReplayEngine, RunLap
 from replay.services.job_run import JobParts
 from replay.services.lap_runs import full_decision, scoring_only
+from replay.services.lap_verify import verification
 from replay.services.laps_kept import LapsKept
 from replay.services.replay_jobs import heartbeats, replay_config
 from replay.services.session_open import open_session
@@ -80,6 +81,9 @@ def _modes(job: ReplayJob) -> dict[ReplayMode, RunLap]:
         "FULL_DECISION": full_decision(load, RunFiles, telemetry=not job.isolated),
         "SCORING_ONLY": scoring_only(
             load, lambda folder, run_id: RunFiles(folder, run_id, ("scores",))
+        ),
+        "VERIFY": verification(
+            settings.DATA_DIR, lambda folder, run_id: RunFiles(folder, run_id, ())
         ),
     }
 
