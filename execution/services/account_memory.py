@@ -44,7 +44,6 @@ class AccountMemory(msgspec.Struct, kw_only=True):
     deliveries: bytes
     clock: tuple[int, int, int]
     number: int
-    now_ns: int
     last_market_ns: int
     observe_until: str
     backlog: list[LogLine]

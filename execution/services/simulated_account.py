@@ -309,7 +309,6 @@ class SimulatedAccount:
                 deliveries=self.desk.deliveries.state(),
                 clock=self.clock.memory(),
                 number=self._number,
-                now_ns=self._now_ns,
                 last_market_ns=self._last_market_ns,
                 observe_until=self._observe_until,
                 backlog=self._backlog,
@@ -324,8 +323,7 @@ class SimulatedAccount:
         self.venue.restore(memory.venue)
         self.desk.deliveries.restore(memory.deliveries)
         self.clock.recall(memory.clock)
-        self._number, self._now_ns = memory.number, memory.now_ns
-        self._last_market_ns = memory.last_market_ns
+        self._number, self._last_market_ns = memory.number, memory.last_market_ns
         self._observe_until = memory.observe_until
         self._backlog, self._unpublished = memory.backlog, memory.unpublished
 

@@ -23,7 +23,7 @@ from execution.domain.remote_venue import RemoteVenue
 from execution.domain.simulated_exchange import SimulatedExchange
 from execution.services.account_memory import RunFacts, RunStart
 from execution.services.simulated_account import SimulatedAccount, Sinks
-from execution.services.tape import JournalTape
+from execution.services.tape import GATHER_NS, JournalTape
 from failover.adapters.archive import Archive
 from failover.adapters.streams import Entry
 from failover.domain.errors import DiskFull
@@ -266,6 +266,7 @@ class Life:
         run_id: str = "e1",
         *,
         is_simulated: bool = True,
+        gather_ns: int = GATHER_NS,
     ) -> None:
         """Not simulated: whoever made it puts a `RemoteVenue` in the place of its venue."""
         self.bus, self.journal = bus, journal
@@ -290,7 +291,7 @@ class Life:
         )  # fmt: skip
         self.start = RunStart(facts=facts, settings=SETTINGS, recovered=recovered)
         journal.begin(bus.next_ns(), msgspec.msgpack.encode(self.start))
-        self.account.tape = self.tape = JournalTape(journal)
+        self.account.tape = self.tape = JournalTape(journal, gather_ns)
         self.account.recover(recovered, bus.next_ns())
         self._catch_up()
 
@@ -312,7 +313,7 @@ class Life:
             wish = msgspec.msgpack.decode(entry.payload, type=OrderRequest | RepriceHint)
             account.on_request(wish, entry, now_ns)
 
-    def live(self, steps: int) -> None:
+    def live(self, steps: int, *, checkpoint_every: int = 10_000) -> None:
         """Steps of about 10 ms: market, time, and now and then something else."""
         for step in range(steps):
             self.bus.now_ns += 10 * MS + int(self.bus.dice.integers(0, 300)) * 1_000
@@ -324,6 +325,8 @@ class Life:
                 self.read(self.bus.request())
             if self.bus.dice.random() < 0.02:
                 self.something_else()
+            if step % checkpoint_every == checkpoint_every - 1:
+                self.checkpoint()
 
     def pass_time(self) -> None:
         self.bus.now_ns += 2 * MS
@@ -360,7 +363,7 @@ class Life:
         self.account.on_operator(command, entry, self.bus.next_ns())
 
     def checkpoint(self) -> None:
-        commit = self.account.checkpoint(self.bus.now_ns)
+        commit = self.account.checkpoint(self.bus.next_ns())
         if commit is not None:
             self.commits.write_checkpoint(commit)
             self.commits.drop_redo()

@@ -120,6 +120,20 @@ def test_a_proof_may_begin_at_any_recorded_state(tmp_path: Path) -> None:
         assert report.compared > 0
 
 
+def test_checkpoints_between_inputs_leave_no_trace(tmp_path: Path) -> None:
+    """They come once a second, are no input, and go by the same clock."""
+    bus, journal = Bus(2), ListJournal(3)
+    life = Life(tmp_path, bus, journal, gather_ns=0)
+    life.live(150, checkpoint_every=1)
+    life.tape.end()
+    life.end()
+
+    report = proved(bus, journal.numbered)
+
+    assert (report.divergences, report.refused) == (0, [])
+    assert report.states > 50
+
+
 def test_a_flipped_bit_of_the_market_is_found_where_it_was_read(tmp_path: Path) -> None:
     """Also where no order was concerned, and nothing was decided otherwise for it."""
     bus, journal = lived(tmp_path, 2)
