@@ -120,6 +120,10 @@ class ReplayRunsQuery(serializers.Serializer[Any]):
     sessionId = _session_id(required=False)
 
 
+class ImportQuery(serializers.Serializer[Any]):
+    sessionId = _session_id(required=False)
+
+
 class ReplayErrorBody(serializers.Serializer[Any]):
     code = serializers.CharField()
     message = serializers.CharField()

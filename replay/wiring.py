@@ -24,6 +24,7 @@ from replay.services.lap_verify import verification
 from replay.services.laps_kept import LapsKept
 from replay.services.replay_jobs import heartbeats, replay_config
 from replay.services.session_open import open_session
+from replay.services.warm_up import warm_up
 from strategy.domain.config import DecisionConfig
 from strategy.domain.profile import decision_config_of
 
@@ -59,6 +60,9 @@ def make_engine(job: ReplayJob) -> ReplayEngine:
         if job.isolated:
             return nullcontext(lap)
         return told_on_bus(lap, settings.REDIS_URL, settings.BUS_PREFIX)
+
+    if job.wanted_speed is not None and job.mode != "VERIFY":
+        warm_up()
 
     return ReplayEngine(
         EngineParts(
