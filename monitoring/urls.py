@@ -19,6 +19,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("trades/<int:pk>/", views.trade, name="trade"),
     path("backtests/", views.backtests, name="backtests"),
     path("backtests/<str:name>/", views.backtest, name="backtest"),
+    path("replay/", views.replay, name="replay"),
+    re_path(
+        r"^replay/runs/(?P<run_id>[A-Za-z0-9_-]{1,40})/\Z", views.replay_run, name="replay-run"
+    ),
     path("replay/compare/", views.compare, name="compare"),
     path("retention/", views.retention, name="retention"),
     path("retention/<str:run_id>/", views.retention, name="retention-run"),

@@ -8,16 +8,26 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_required, user_passes_test
 from django.core.paginator import Paginator
+from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from failover.domain.run_mode import RunMode
 from monitoring.forms import OrderFilter, TradeFilter
 from monitoring.models import RetentionRun
-from monitoring.services import backtest_reports, compare_view, history, live, retention_view
+from monitoring.services import (
+    backtest_reports,
+    compare_view,
+    history,
+    live,
+    replay_reports,
+    retention_view,
+)
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
+from replay.services import replay_jobs, replay_view
 from replay.services.compare import ComparisonRefused
 
 OPERATE = "monitoring.operate"
@@ -30,11 +40,23 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
     """What every page shows, the login page and the admin included."""
     environment = settings.ENVIRONMENT
     user = getattr(request, "user", None)
+    replay = _replay_shown()
     return {
-        "mode": environment.execution_mode,
+        "mode": "REPLAY" if replay else environment.execution_mode,
+        "execution_mode": environment.execution_mode,
+        "replay": replay,
         "bybit_env": environment.bybit_env,
         "is_operator": bool(user and user.is_active and user.has_perm(OPERATE)),
     }
+
+
+def _replay_shown() -> RunMode | None:
+    """What the system is replaying; None in LIVE, and while the database is silent."""
+    try:
+        mode = replay_view.run_mode()
+    except DatabaseError:
+        return None
+    return mode if mode.is_replay else None
 
 
 def staff_page(view: Any) -> Any:
@@ -192,6 +214,27 @@ def retention(request: HttpRequest, run_id: str = "") -> HttpResponse:
         "ages": retention_view.ages(),
     }
     return render(request, "monitoring/retention.html", context)
+
+
+@staff_page
+def replay(request: HttpRequest) -> HttpResponse:
+    """Sessions, builds, runs, and what is replayed now; the page asks the API for all of it."""
+    config = replay_jobs.replay_config()
+    context = {
+        "section": "replay",
+        "symbols": live.fanout().symbols(),
+        "max_events": config.max_events_per_session,
+    }
+    return render(request, "monitoring/replay.html", context)
+
+
+@staff_page
+def replay_run(request: HttpRequest, run_id: str) -> HttpResponse:
+    """What one run came to: figures, equity, trades."""
+    found = replay_reports.report_of(run_id)
+    if found is None:
+        raise Http404("no such run")
+    return render(request, "monitoring/replay_run.html", {"section": "replay", **found})
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:

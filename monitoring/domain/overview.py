@@ -7,6 +7,7 @@ from typing import Any
 
 from execution.domain.latency import STAGES
 from failover.domain.latency import latency_of
+from failover.domain.run_mode import RunMode
 from monitoring.domain.health import ERROR, SERVICES, WARN, Beat, service_lamp
 from monitoring.domain.panel import Panel
 from strategy.domain.messages import ExecutionSnapshot, RiskSnapshot
@@ -29,7 +30,8 @@ class Overview:
                 "trades": TRADE_LINES,
             },
         )
-        self.panel.set_section("system", {"mode": mode, "bybitEnv": bybit_env})
+        self._system = {"mode": mode, "bybitEnv": bybit_env}
+        self.panel.set_section("system", {**self._system, "runMode": "LIVE"})
         self.panel.set_section(
             "safety", {"known": False, "safeMode": None, "reasons": [], "since": None, "tradingEnabled": None}
         )  # fmt: skip
@@ -41,6 +43,19 @@ class Overview:
         self._safe_since_ms: int | None = None
         self.panel.set_section("alerts", {"count": 0, "items": []})
         self.on_beats(0, {})
+
+    def on_run_mode(self, mode: RunMode) -> None:
+        """LIVE, or the session that is replayed: how fast, how far, since when."""
+        replay = {
+            "mode": "REPLAY",
+            "sessionId": mode.session_id,
+            "speedFactor": mode.speed_factor,
+            "paused": mode.paused,
+            "marketTs": mode.market_ts,
+            "since": mode.since,
+        }
+        told = {**self._system, "runMode": mode.run_mode, **(replay if mode.is_replay else {})}
+        self.panel.set_section("system", told)
 
     def on_account(self, snapshot: ExecutionSnapshot) -> None:
         ts_ms = snapshot.ts_ns // 1_000_000

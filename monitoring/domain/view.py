@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from failover.domain.run_mode import RunMode
 from market.domain.events import EventChunk
 from market.domain.frames import BookState, Frames
 from market.domain.instruments import Instrument
@@ -72,6 +73,13 @@ class RecordSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class RunModeSeen:
+    """Which market the system lives on, and how far a replay is."""
+
+    mode: RunMode
+
+
+@dataclass(frozen=True, slots=True)
 class SafeModeSince:
     since_ms: int
 
@@ -95,6 +103,7 @@ ViewMessage = (
     | FeedGapSeen
     | RecordSeen
     | SafeModeSince
+    | RunModeSeen
     | LimitsSeen
     | StateEvent
     | ScoreUpdate
@@ -174,7 +183,13 @@ class DashboardView:
                 self._housekeeping(message)
 
     def _housekeeping(
-        self, message: BeatsSeen | InstrumentsSeen | FeedGapSeen | SafeModeSince | LimitsSeen
+        self,
+        message: BeatsSeen
+        | InstrumentsSeen
+        | FeedGapSeen
+        | SafeModeSince
+        | LimitsSeen
+        | RunModeSeen,
     ) -> None:
         match message:
             case BeatsSeen(now_ms, beats):
@@ -186,9 +201,18 @@ class DashboardView:
                 self._limits_seen(message)
             case FeedGapSeen():
                 self._forget_books()
+            case RunModeSeen(mode):
+                self._run_mode(mode)
             case SafeModeSince(since_ms):
                 self.overview.safe_mode_since(since_ms)
                 self._show_safety()
+
+    def _run_mode(self, mode: RunMode) -> None:
+        """The badge of every page: what is shown is the market, or a recorded one."""
+        self.overview.on_run_mode(mode)
+        system = self.overview.panel.section("system")
+        for view in self._symbols.values():
+            view.panel.set_section("system", system)
 
     def _config_in_force(self, beat: Beat | None) -> None:
         """What the strategy says it decides with; the last word stands while it is silent."""
@@ -249,7 +273,7 @@ class DashboardView:
     def _new_symbol(self, instrument: Instrument) -> None:
         """A symbol that comes back counts on past its old panel, so that a client of that one notices."""
         view = self._symbols[instrument.symbol] = SymbolView(instrument)
-        for name in ("safety", "config", "risk", "account"):
+        for name in ("system", "safety", "config", "risk", "account"):
             view.panel.set_section(name, self.overview.panel.section(name))
         view.on_limits(self._limits.of(instrument.symbol))
         for key, order in self.overview.panel.rows("orders").items():

@@ -101,13 +101,26 @@ class BusView:
         self._fanout = fanout
         self._url = url
         self._prefix = prefix
+        self._namespace = ""
+        self._on_new_run: Callable[[], None] = lambda: None
         self._recordings = recordings
         self._read_limits = read_limits
         self._config_version = ""
         self._config_asked_s = 0.0
 
-    async def run(self, earlier: Iterable[ViewMessage] = ()) -> None:
-        """Until cancelled. `earlier` is what the database still knew of before this process."""
+    async def run(
+        self,
+        earlier: Iterable[ViewMessage] = (),
+        *,
+        namespace: str = "",
+        on_new_run: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Until cancelled. `earlier` is what the database still knew of before this process.
+
+        `namespace` names the streams of a replay below the prefix; heartbeats are always the real ones.
+        There `on_new_run` is called before another run of the replay is told of.
+        """
+        self._namespace, self._on_new_run = namespace, on_new_run
         for message in earlier:
             self._fanout.apply(message)
         client = connect_bus(self._url)
@@ -127,7 +140,7 @@ class BusView:
 
     async def _follow(self, client: Redis, look_back_s: Mapping[str, float | None]) -> None:
         start = {
-            self._prefix + name: "0" if seconds is None else _entry_id_before(seconds)
+            self._stream(name): "0" if seconds is None else _entry_id_before(seconds)
             for name, seconds in look_back_s.items()
         }
         reader = StreamReader(client, start)
@@ -136,12 +149,15 @@ class BusView:
                 self._take(item)
             await asyncio.sleep(0)  # a long catch-up must not keep the sockets waiting
 
+    def _stream(self, name: str) -> str:
+        return self._prefix + self._namespace + name
+
     async def _follow_books(self, client: Redis) -> None:
         """The raw stream, begun and after each gap helped by the recording: it repeats no snapshot."""
         while not self._fanout.books_wanted()[0]:  # noqa: ASYNC110  (the view has no event)
             await asyncio.sleep(0.05)
         await self._read_recorded_books()
-        start = {self._prefix + "market.raw": _entry_id_before(RAW_LOOK_BACK_S)}
+        start = {self._stream("market.raw"): _entry_id_before(RAW_LOOK_BACK_S)}
         async for batch in StreamReader(client, start).batches():
             for item in batch:
                 self._take(item)
@@ -152,7 +168,7 @@ class BusView:
 
     async def _read_recorded_books(self) -> None:
         instruments, wanted = self._fanout.books_wanted()
-        if self._recordings is None or not wanted:
+        if self._recordings is None or self._namespace or not wanted:
             return
         try:
             chunk = await asyncio.to_thread(
@@ -164,9 +180,11 @@ class BusView:
         self._fanout.apply(ChunkSeen(chunk))
 
     def _take(self, item: Entry | Gap) -> None:
-        name = item.stream.removeprefix(self._prefix)
+        name = item.stream.removeprefix(self._prefix + self._namespace)
         if isinstance(item, Gap):
-            if name == "market.raw":
+            if self._namespace and (name, item.kind) == ("market.symbols", "NEW_RUN"):
+                self._on_new_run()
+            elif name == "market.raw" and not self._namespace:  # a replay tells whole books
                 self._fanout.apply(FeedGapSeen())
             return
         try:

@@ -66,14 +66,24 @@ class Fanout:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._said_at_s: dict[str, float] = {}
         self.latency = LatencyTable((EVENT_TO_BROWSER,))
+        self.measures_age = True  # a recorded market is old: its way to the browser says nothing
         self._newest_event_ns = 0
         self._event_ages_ns: dict[int, int] = {}  # stamp of a beat -> age of its newest event
 
     def apply(self, message: ViewMessage) -> None:
         with self._lock:
             self._view.apply(message)
-        if isinstance(message, FramesSeen) and message.frames.size:
+        if self.measures_age and isinstance(message, FramesSeen) and message.frames.size:
             self._newest_event_ns = int(message.frames["ts_ns"][-1])
+
+    def replace_view(self, view: DashboardView) -> None:
+        """Show another market from here on: every watcher gets a snapshot of it."""
+        with self._lock:
+            self._view = view
+        self._newest_event_ns = 0
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.ask_snapshot()
 
     def state(self, panel: str) -> dict[str, Any] | None:
         """The panel as it stands, for the API; None when there is no such panel."""

@@ -75,7 +75,7 @@ const scoreCell = (side, pick) => ({
 const lastMids = new Map();
 function midCell(row, symbol) {
   const before = lastMids.get(symbol);
-  const stale = live.serverNow() - row.ts > 4000;
+  const stale = !live.isReplay && live.serverNow() - row.ts > 4000;
   lastMids.set(symbol, { mid: row.mid, tone: !before || row.mid === before.mid ? (before?.tone ?? "") : row.mid > before.mid ? "up" : "down" });
   const { tone } = lastMids.get(symbol);
   const mark = tone === "up" ? "▲" : tone === "down" ? "▼" : " ";
@@ -201,7 +201,7 @@ function lamps(services) {
   $("services").replaceChildren(
     ...names.map((name) => {
       const lamp = services[name];
-      const age = lamp.lastBeatMs === null ? "" : `${f.fixed(Math.max(0, live.serverNow() - lamp.lastBeatMs) / 1000, 1)} s ago · ${f.fixed(lamp.lagMs, 1)} ms`;
+      const age = lamp.lastBeatMs === null ? "" : `${f.fixed(Math.max(0, live.wallNow() - lamp.lastBeatMs) / 1000, 1)} s ago · ${f.fixed(lamp.lagMs, 1)} ms`;
       return el(
         "li",
         { "data-service": name },
@@ -231,7 +231,10 @@ function activity(items) {
 function safety(value) {
   showSafety(value, live.serverNow());
   if (!value.known) return;
-  for (const id of ["safe-toggle", "trading-toggle"]) $(id).disabled = !isOperator;
+  for (const id of ["safe-toggle", "trading-toggle"]) {
+    $(id).disabled = !isOperator || live.isReplay;
+    $(id).title = live.isReplay ? "what is shown is the replay's; the live system takes no entries meanwhile" : "";
+  }
   setText($("safe-state"), value.safeMode ? `ON · ${value.reasons.join(", ")}` : "off");
   setClass($("safe-state"), `state ${value.safeMode ? "on" : ""}`);
   setText($("trading-state"), value.tradingEnabled ? "enabled" : "DISABLED");
@@ -258,7 +261,7 @@ function panicSymbol(symbol) {
 $("panic-all").onclick = () =>
   dialog.open({
     title: "Panic close everything",
-    text: "Switches safe mode on, cancels all entries and closes every position at market. Safe mode stays on until you clear it.",
+    text: `${live.isReplay ? "This reaches the live account, not the replay that is shown. " : ""}Switches safe mode on, cancels all entries and closes every position at market. Safe mode stays on until you clear it.`,
     word: "CLOSE ALL", submit: "PANIC CLOSE ALL", danger: true,
     path: "/api/execution/panic-close-all",
     body: (reason) => ({ reason }),

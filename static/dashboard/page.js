@@ -1,6 +1,9 @@
 // On every page: local times with UTC on hover, and the clock.
 
 import { clock, dateTime, utc } from "./format.js";
+import { followRunMode } from "./replay-badge.js";
+
+followRunMode();
 
 for (const node of document.querySelectorAll("time[datetime]")) {
   const ms = Date.parse(node.getAttribute("datetime"));

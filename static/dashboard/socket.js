@@ -1,6 +1,7 @@
 // The live connection of a page: snapshot, increments, reconnect with back-off, and honesty about staleness.
 
 import { PanelState, SequenceGap } from "./panel.js";
+import { showRunMode } from "./replay-badge.js";
 
 const STALE_AFTER_MS = 2500; // the server says something at least once a second
 const TELL_SEEN_MS = 2000;
@@ -23,6 +24,7 @@ export class LivePanel {
     this.retryMs = RETRY_FIRST_MS;
     this.clockOffsetMs = 0;
     this.toldSeenAt = 0;
+    this.systemSeenAt = performance.now();
     this.stats = { messages: 0, bytes: 0, increments: 0, snapshots: 0 };
     this.#connect();
     setInterval(() => this.#watch(), 250);
@@ -36,8 +38,27 @@ export class LivePanel {
   }
 
   /** The server's clock, as well as this page knows it, in epoch milliseconds. */
-  serverNow() {
+  wallNow() {
     return Date.now() + this.clockOffsetMs;
+  }
+
+  get isReplay() {
+    return this.state.system?.runMode === "REPLAY";
+  }
+
+  /** Now on the market that is shown: the server's clock, or how far the replay is. */
+  serverNow() {
+    const { marketTs, paused, speedFactor } = this.state.system ?? {};
+    if (!this.isReplay || !marketTs) return this.wallNow();
+    return Date.parse(marketTs) + (performance.now() - this.systemSeenAt) * (paused ? 0 : (speedFactor ?? 0));
+  }
+
+  #told(changed, message) {
+    if (changed.has("system")) {
+      this.systemSeenAt = performance.now();
+      showRunMode(this.state.system);
+    }
+    this.onChange(this.state, changed, message);
   }
 
   #connect() {
@@ -62,8 +83,7 @@ export class LivePanel {
     if (message.type === "snapshot") {
       this.stats.snapshots += 1;
       sayWhatIsKnown();
-      const changed = this.panel.load(message);
-      this.onChange(this.state, changed, message);
+      this.#told(this.panel.load(message), message);
     } else if (message.type === "increment") {
       this.#increment(message);
     }
@@ -72,8 +92,7 @@ export class LivePanel {
   #increment(message) {
     try {
       this.stats.increments += 1;
-      const changed = this.panel.apply(message);
-      this.onChange(this.state, changed, message);
+      this.#told(this.panel.apply(message), message);
       this.#tellSeen(message.t);
     } catch (error) {
       if (!(error instanceof SequenceGap)) throw error;

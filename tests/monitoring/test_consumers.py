@@ -52,7 +52,7 @@ async def test_staff_gets_a_snapshot_and_another_one_when_asking_again() -> None
         kinds.append((await socket.receive_json_from(10))["type"])
 
     assert first["type"] == "snapshot"
-    assert first["state"]["system"] == {"mode": "SIM", "bybitEnv": "LOCAL"}
+    assert first["state"]["system"] == {"mode": "SIM", "bybitEnv": "LOCAL", "runMode": "LIVE"}
     await socket.disconnect()
 
 
