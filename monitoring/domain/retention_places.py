@@ -152,9 +152,7 @@ def _session_file(rule: Rule, folder: str, rest: str) -> Place | None:
 
 
 def _run_file(rule: Rule, folder: str, rest: str) -> Place | None:
-    return _folder_file(
-        rule, folder, rest, r"(?:events|orders|trades|frames)\.jsonl.*|report\.json"
-    )
+    return _folder_file(rule, folder, rest, r"[a-z_]+\.jsonl(?:\.zst|\.gz)?|[a-z_]+\.json")
 
 
 def _backtest_file(rule: Rule, folder: str, rest: str) -> Place | None:

@@ -19,8 +19,9 @@ _T = TypeVar("_T")
 
 
 class Kind(StrEnum):
-    """In the order of cause at equal times."""
+    """In the order of cause at equal times. SCORE is what a SCORING_ONLY run has, the others what decides."""
 
+    SCORE = "SCORE"
     STATE = "STATE"
     ORDER = "ORDER"
     FILL = "FILL"
@@ -193,6 +194,7 @@ def _counts(rows: Sequence[ComparedRow]) -> dict[str, Counts]:
             only_b=found[kind, Outcome.ONLY_B],
         )
         for kind in Kind
+        if kind is not Kind.SCORE or any(found[kind, outcome] for outcome in Outcome)
     }
 
 

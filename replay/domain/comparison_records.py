@@ -18,6 +18,9 @@ Record = Mapping[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE_FIELDS = ("side", "type", "timeInForce", "price", "triggerPrice", "qty", "reduceOnly")
 _FILL_FIELDS = {"price": "fillPrice", "qty": "fillQty", "fee": "fee", "isMaker": "isMaker"}
+_SCORE_FIELDS = (
+    "finalScoreLong", "finalScoreShort", "signalLong", "signalShort", "expectedMoveBps", "regime",
+)  # fmt: skip
 _TRADE_FIELDS = (
     "side", "entryPrice", "closePrice", "qty", "fees", "funding", "realizedPnl", "exitReason",
 )  # fmt: skip
@@ -39,6 +42,20 @@ def state_decision(record: Record) -> Decision | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"no state event: {error}") from error
+
+
+def score_decision(record: Record) -> Decision:
+    """A line of scores.jsonl."""
+    try:
+        return Decision(
+            ts_ms=_time_ms(record),
+            symbol=record["symbol"],
+            kind=Kind.SCORE,
+            role="score",
+            facts=_flat({name: record[name] for name in _SCORE_FIELDS}),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRecord(f"no score: {error}") from error
 
 
 def order_decision(record: Record) -> Decision | None:

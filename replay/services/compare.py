@@ -103,6 +103,12 @@ def compare(
 
 def compare_sides(a: Side, b: Side, config: ReplayConfig) -> Comparison:
     """Compare what both cover; what lies outside is counted in the notes."""
+    if a.is_scoring != b.is_scoring:
+        scoring = a if a.is_scoring else b
+        raise ComparisonRefused(
+            "OTHER_MODE",
+            f"{scoring.name} has scores only; compare it with another SCORING_ONLY run",
+        )
     symbols = sorted({*a.symbols} & {*b.symbols})
     from_ms, to_ms = max(a.from_ms, b.from_ms), min(a.to_ms, b.to_ms)
     if not symbols or to_ms <= from_ms:

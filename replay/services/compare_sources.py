@@ -24,12 +24,14 @@ from replay.domain.comparison_records import (
     compared_trade,
     instant_ms,
     order_decision,
+    score_decision,
     state_decision,
     trade_decision,
 )
 from replay.domain.comparison_trades import ComparedTrade
 
 LIVE = "live"
+SCORING_ONLY = "SCORING_ONLY"
 RUNS_FOLDER = Path("replay") / "runs"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 _SYMBOL = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
@@ -42,7 +44,8 @@ _FILES: Mapping[str, Callable[[Mapping[str, Any]], Decision | None]] = {
 
 
 class ComparisonRefused(Exception):
-    """The sides cannot be compared: `code` NOT_FOUND, BAD_ID, BOTH_LIVE, UNFINISHED, TOO_LARGE, BROKEN."""
+    """The sides cannot be compared: `code` NOT_FOUND, BAD_ID, BOTH_LIVE, OTHER_MODE,
+    NOTHING_COMMON, UNFINISHED, TOO_LARGE, BROKEN."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,6 +65,10 @@ class Side:
     decisions: list[Decision] = field(default_factory=list)
     trades: list[ComparedTrade] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_scoring(self) -> bool:
+        return self.about.get("mode") == SCORING_ONLY
 
 
 def is_run_id(text: str) -> bool:
@@ -91,7 +98,8 @@ def read_run(folder: Path, *, most_records: int) -> Side:
         )
     side = _side_of(report, folder)
     reader = _Reader(side, most_records)
-    for name, parse in _FILES.items():
+    files = {"scores": score_decision} if side.is_scoring else _FILES
+    for name, parse in files.items():
         path = folder / f"{name}.jsonl"
         reader.take(read_jsonl(path, on_bad=reader.count_bad), parse)
     return side

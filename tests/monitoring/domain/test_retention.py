@@ -382,7 +382,7 @@ def decided(files: list[Found], sessions: Sessions, needs: Needs) -> RetentionPl
     return decide(Listing(files=tuple(files), sessions=sessions), needs, CONFIG, NOW_NS)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TREES, SESSIONS, NEEDS)
 def test_every_file_is_either_deleted_or_kept_with_a_reason(
     files: list[Found], sessions: Sessions, needs: Needs
@@ -394,7 +394,7 @@ def test_every_file_is_either_deleted_or_kept_with_a_reason(
     assert all(kept.reason for kept in plan.kept)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TREES, SESSIONS, NEEDS)
 def test_nothing_needed_is_ever_deleted(
     files: list[Found], sessions: Sessions, needs: Needs
@@ -429,7 +429,7 @@ def test_nothing_needed_is_ever_deleted(
             assert place.end_ns <= needs.order_log_since_ns
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TREES, SESSIONS, NEEDS)
 def test_nothing_young_is_ever_deleted(
     files: list[Found], sessions: Sessions, needs: Needs
@@ -450,7 +450,7 @@ def test_nothing_young_is_ever_deleted(
             assert newest_ns <= NOW_NS - 48 * HOUR_NS
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TREES, SESSIONS, NEEDS, st.integers(0, 30))
 def test_a_run_cut_off_anywhere_leaves_a_tree_that_the_next_one_finishes(
     files,

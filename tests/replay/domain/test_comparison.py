@@ -83,7 +83,7 @@ DECISIONS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(DECISIONS, DECISIONS, st.sampled_from([0, 50, 200]))
 def test_every_decision_is_in_exactly_one_row(
     a: list[Decision], b: list[Decision], tolerance_ms: int
@@ -107,7 +107,7 @@ def test_every_decision_is_in_exactly_one_row(
     assert total.equal + total.different + total.only_b == len(b)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(DECISIONS, DECISIONS)
 def test_swapping_the_sides_swaps_the_result(a: list[Decision], b: list[Decision]) -> None:
     one, other = aligned(a, b).counts["ORDER"], aligned(b, a).counts["ORDER"]
@@ -127,7 +127,7 @@ def most_pairs(ones: list[int], others: list[int], within: int) -> int:
     return best
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 12), max_size=5).map(sorted),
     st.lists(st.integers(0, 12), max_size=5).map(sorted),
@@ -259,7 +259,7 @@ TRADES = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TRADES, TRADES)
 def test_the_parts_add_up_to_the_difference_to_the_last_digit(
     a: list[ComparedTrade], b: list[ComparedTrade]

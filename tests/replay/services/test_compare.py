@@ -203,6 +203,27 @@ def test_what_cannot_be_compared_is_refused_with_its_reason(
     assert refused.value.code == code
 
 
+def test_runs_that_only_score_are_compared_by_their_scores(runs: Path, tmp_path: Path) -> None:
+    """A line a symbol and second; they have no orders, and no run with orders is their like."""
+    score = {
+        "tsNs": 1763424010100000000, "symbol": "ETHUSDT", "finalScoreLong": 57.7, "finalScoreShort": 42.2,
+        "signalLong": False, "signalShort": False, "expectedMoveBps": 3.8, "regime": "NORMAL",
+    }  # fmt: skip
+    folder = tmp_path / "replay" / "runs"
+    shutil.copytree(runs / "replay" / "runs" / "r1", folder / "r1")
+    report = msgspec.json.decode((folder / "r1" / "report.json").read_bytes())
+    for name, value in (("s1", 57.7), ("s2", 57.8)):
+        append(folder / name / "scores.jsonl", score | {"finalScoreLong": value})
+        (folder / name / "report.json").write_bytes(
+            msgspec.json.encode(report | {"runId": name, "mode": "SCORING_ONLY"})
+        )
+
+    assert compared(tmp_path, "s1", "s1").counts["SCORE"].equal == 1
+    assert compared(tmp_path, "s1", "s2").first_divergence.differing == ("finalScoreLong",)
+    with pytest.raises(ComparisonRefused, match="has scores only"):
+        compared(tmp_path, "s1", "r1")
+
+
 def test_more_records_than_allowed_are_refused(runs: Path) -> None:
     few = msgspec.structs.replace(CONFIG, compare_max_records=5)
 
