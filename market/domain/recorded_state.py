@@ -29,9 +29,12 @@ class _Side:
         self._rebuild()
 
     def change(self, levels: Iterable[Level]) -> None:
+        known = self.levels
         for price, size in levels:
             if not size:
-                self.levels.pop(price, None)
+                known.pop(price, None)
+            elif price in known:
+                known[price] = size
             else:
                 self._put(price, size)
 
@@ -53,12 +56,12 @@ class _Side:
         return 0.0
 
     def _put(self, price: float, size: float) -> None:
-        if price not in self.levels:
+        is_new = price not in self.levels
+        self.levels[price] = size
+        if is_new:
             heappush(self._heap, price * self._sign)
             if len(self._heap) > 2 * len(self.levels) + _SPARE_ENTRIES:
-                self.levels[price] = size
                 self._rebuild()
-        self.levels[price] = size
 
     def _rebuild(self) -> None:
         self._heap = [price * self._sign for price in self.levels]

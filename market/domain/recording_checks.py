@@ -18,7 +18,7 @@ from market.domain.recording_index import IndexPart, RecordedGap
 from market.domain.recording_runs import RunSeen
 
 CROSSED_MS = 250
-_BATCH = 65_536
+_FLUSH_NS = 1_000_000_000
 _SHOWN_BYTES = 120
 _NS_PER_DAY = 86_400_000_000_000
 
@@ -125,7 +125,9 @@ class FileCheck:
         self.symbol, self.kind = symbol, kind
         self._path = path
         self._findings, self._runs = findings, runs
-        self._day_ns = None if day is None else day * _NS_PER_DAY
+        self._day_ns = 0 if day is None else day * _NS_PER_DAY
+        self._end_ns = 2**63 if day is None else self._day_ns + _NS_PER_DAY
+        self._earliest_ns = self._day_ns  # of the next line
         self._boundaries = frozenset(boundaries)
         self._crossed_ns = crossed_ms * 1_000_000
         self._decode = _DECODERS[kind]
@@ -184,8 +186,26 @@ class FileCheck:
         part.last = line
         if part.first is None:
             part.first, part.run = line, line.recorder_run
-        self._judge_order(line)
-        self._judge_state(line)
+        payload, seq, ts = line.payload, line.seq, line.recv_ts
+        is_plain = payload.subtype != "CHECKPOINT" and line.type != _GAP
+        # Nearly every line is the next one in every respect: that is settled here.
+        if (
+            is_plain
+            and seq > self._last_message
+            and seq >= self._last_seq
+            and self._earliest_ns <= ts < self._end_ns
+            and self._seqs
+            and ts - self._seqs_from_ts <= _FLUSH_NS
+        ):
+            self._seqs.append(seq)
+            self._last_message = self._last_seq = seq
+            self._last_ts = self._earliest_ns = ts
+        else:
+            self._judge_order(line)
+        if self.kind is RawFile.ORDERBOOK and is_plain:
+            self._judge_book(line, payload)
+        else:
+            self._judge_state(line)
 
     def _begin_run(self, run: str) -> None:
         self._flush_seqs()
@@ -195,6 +215,7 @@ class FileCheck:
             self._note(Problem.REORDERED_SEQ, f"run {run} goes on after another one began")
         self._run, self._seen = run, self._runs.setdefault(run, RunSeen())
         self._last_seq = self._last_message = self._last_ts = 0
+        self._earliest_ns = self._day_ns
         self._book.forget()
         self._ticker.forget()
         self._crossed_since_ns = 0
@@ -211,16 +232,17 @@ class FileCheck:
                 self._seqs_from_ts = ts
             self._seqs.append(seq)
             self._last_message = seq
-            if len(self._seqs) >= _BATCH or ts - self._seqs_from_ts > 1_000_000_000:
+            if ts - self._seqs_from_ts > _FLUSH_NS:
                 self._flush_seqs()
         else:
             self._judge_old(seq, ts, line)
         if ts < self._last_ts:
             self._note(Problem.TIME_BACKWARDS, f"{ts} after {self._last_ts}", line)
-        if self._day_ns is not None and not 0 <= ts - self._day_ns < _NS_PER_DAY:
+        if not self._day_ns <= ts < self._end_ns:
             self._note(Problem.WRONG_DAY, f"core time {ts} is of another day", line)
         self._last_seq = max(self._last_seq, seq)
         self._last_ts = ts
+        self._earliest_ns = max(ts, self._day_ns)
 
     def _judge_old(self, seq: int, ts: int, line: Any) -> None:
         """A number not above the last one: a repetition, or out of its place."""
