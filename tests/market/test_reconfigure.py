@@ -21,8 +21,8 @@ from failover.services.host import ServiceContext
 from market.domain.config import MarketConfig
 from market.domain.instruments import Instrument
 from market.domain.kernel import MarketKernel
-from market.services.hub import MarketHub
 from market.domain.reconfigure import reconfigured
+from market.services.hub import MarketHub
 
 MS = 1_000_000
 
