@@ -143,7 +143,7 @@ class _Proof:
         self._at_ns = 0
         self._input = Numbered(0, Ended(0))  # the last one fed
         self._outputs: Outputs = ()  # given and not yet compared
-        self._around: deque[dict[str, Any]] = deque(maxlen=_BEFORE)
+        self._around: deque[Numbered] = deque(maxlen=_BEFORE)
         self._after: list[dict[str, Any]] | None = None  # of a divergence: inputs that followed
         self._is_lost = start > 1  # until the next recorded state
         self._lost_since_ns: int | None = None
@@ -188,10 +188,9 @@ class _Proof:
 
     def _feed(self, numbered: Numbered) -> None:
         self._check_nothing_left()
-        summary = told(numbered)
-        if self._after is not None and len(self._after) < _BEFORE + 1 + _AFTER:
-            self._after.append(summary)
-        self._around.append(summary)
+        if self._after is not None and len(self._after) < _BEFORE + _AFTER:
+            self._after.append(told(numbered))
+        self._around.append(numbered)
         if self._is_lost:
             return
         self._input = numbered
@@ -266,7 +265,7 @@ class _Proof:
 
     def _differ(self, number: int, what: str, place: str, recorded: Any, replayed: Any) -> None:
         at_ns = at_of(self._input.record) or self._at_ns
-        around = list(self._around)
+        around = [told(each) for each in self._around]
         self._after, self._is_lost, self._outputs = around, True, ()
         self.report.note(
             Divergence(

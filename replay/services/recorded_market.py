@@ -17,7 +17,7 @@ from failover.domain.journal import Begun, Ended, Missing, Numbered, Stood, Tail
 from market.adapters.recording_reader import NotARecording, Recording
 from market.domain.chunks import concat_chunks, pick_messages
 from market.domain.events import EventChunk, EventKind, unpack_chunk
-from market.domain.frames import FRAME_DTYPE, Frames, unpack_frames
+from market.domain.frames import Frames, pack_frames, unpack_frames
 from market.domain.journal_words import CORE, RAW_STREAM, decode_stood
 from replay.domain.verify_core import NotRecorded
 from replay.domain.verify_market import KernelDesk
@@ -87,7 +87,7 @@ class RecordedMarket:
             unpack_frames(payload)[max(0, first - number) : max(0, first + count - number)]
             for number, payload in sorted(self._tails.get((FRAMES_STREAM, run_id), {}).items())
         ]
-        rows = np.concatenate(pieces) if pieces else np.zeros(0, FRAME_DTYPE)
+        rows = _joined(pieces)
         return rows if len(rows) == count else None
 
     def _kept_messages(self, run_id: str, first: int, count: int) -> EventChunk | None:
@@ -204,10 +204,13 @@ class FrameCursor:
             pass
         while self._held and self._held[0][0] + len(self._held[0][1]) <= first:
             self._held.popleft()
-        parts = [
-            rows[max(0, first - number) : max(0, stop - number)] for number, rows in self._held
-        ]
-        found = np.concatenate(parts) if parts else np.zeros(0, FRAME_DTYPE)
+        found = _joined(
+            [
+                rows[max(0, first - number) : stop - number]
+                for number, rows in self._held
+                if number < stop
+            ]
+        )
         if len(found) != count:
             reason = f"frames {first} to {stop - 1} of market run {self._run.run_id}"
             raise NotRecorded(f"{reason} cannot be made: {self._why_lost}", is_tail=self._is_tail)
@@ -248,6 +251,14 @@ class FrameCursor:
 
     def _lose(self, reason: str, *, is_tail: bool = False) -> None:
         self._is_lost, self._why_lost, self._is_tail = True, reason, is_tail
+
+
+def _joined(parts: list[Frames]) -> Frames:
+    """As bytes: numpy puts structured arrays together field by field."""
+    parts = [part for part in parts if len(part)]
+    if len(parts) == 1:
+        return parts[0].copy()
+    return unpack_frames(b"".join(map(pack_frames, parts))).copy()
 
 
 def is_ended(run: JournalRun) -> bool:
