@@ -24,7 +24,7 @@ from market.adapters.recording_lines import (
     ParsedLines,
 )
 from market.domain.event_lines import event_line
-from market.domain.events import ChunkBuilder, EventKind, TickerField
+from market.domain.events import ChunkBuilder, EventChunk, EventKind, TickerField
 from market.domain.lined_chunks import LinedChunk, joined, lined
 from market.domain.raw_events import (
     LINE_TYPES,
@@ -56,6 +56,9 @@ class CursorSettings:
     block_bytes: int = BLOCK_BYTES
     on_bytes: Callable[[int], None] = lambda count: None
     on_file: Callable[[FileRead], None] | None = None
+    on_disorder: Callable[[int, int], None] | None = (
+        None  # seq, the higher one that stands before it
+    )
 
 
 class FileCursor:
@@ -200,12 +203,22 @@ class FileCursor:
         self._flush()
         self._parts.append(part)
         chunk = part.chunk
+        self._look_at_order(chunk)
         self._last_at = int(chunk.symbol[-1]), int(chunk.seq[-1]), int(chunk.core_ts_ns[-1])
         if self._kind is RawFile.ORDERBOOK:
             if self._needs_snapshot and (chunk.kind == EventKind.BOOK_SNAPSHOT).any():
                 self._needs_snapshot = False
         elif self._kind is RawFile.TICKER and len(self._ticker_fields_seen) < len(_ALL_FIELDS):
             self._ticker_fields_seen.update(np.unique(chunk.tick).tolist())
+
+    def _look_at_order(self, chunk: EventChunk) -> None:
+        """`seq` puts lines right that stand in another order; nobody of ours wrote them so."""
+        before = self._last_at[1] if self._last_at is not None else 0
+        seqs = np.concatenate(([before], chunk.seq))
+        for row in np.flatnonzero(np.diff(seqs) < 0).tolist():
+            self._settings.problems["out_of_order"] += 1
+            if self._settings.on_disorder is not None:
+                self._settings.on_disorder(int(seqs[row + 1]), int(seqs[row]))
 
     # --- line by line
 

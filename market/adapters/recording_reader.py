@@ -70,6 +70,9 @@ class Recording:
         self._on_read = on_read
         self.problems: Counter[str] = Counter()
         self.files_read: dict[Path, FileRead] = {}
+        self.disorder: dict[
+            int, int
+        ] = {}  # seq -> the higher one that stands before it in its file
         self._from_ns, self._to_ns = from_ns, to_ns
         self._kinds = kinds
         self._days = _days_of(path, from_ns, to_ns)
@@ -179,6 +182,7 @@ class Recording:
                     block_bytes=block_bytes,
                     on_bytes=self._note_bytes,
                     on_file=self._note_file if encoder is not None else None,
+                    on_disorder=self.disorder.setdefault,
                 ),
             )
             for (symbol, kind), paths in self._files.items()

@@ -19,7 +19,7 @@ from market.domain.chunks import concat_chunks, pick_messages
 from market.domain.events import EventChunk, EventKind, unpack_chunk
 from market.domain.frames import Frames, pack_frames, unpack_frames
 from market.domain.journal_words import CORE, RAW_STREAM, decode_stood
-from replay.domain.verify_core import NotRecorded
+from replay.domain.verify_core import InputDiffers, NotRecorded
 from replay.domain.verify_market import KernelDesk
 from strategy.domain.journal_words import FRAMES_STREAM
 
@@ -104,10 +104,20 @@ class RawCursor:
     """`RawMessages` of one run, from the files under `data/market`."""
 
     def __init__(
-        self, market_dir: Path, run_id: str, *, is_ended: bool, from_ns: int | None = None
+        self,
+        market_dir: Path,
+        run_id: str,
+        *,
+        is_ended: bool,
+        from_ns: int | None = None,
+        is_strict: bool = False,
     ) -> None:
-        """`from_ns`: core time of the first message that will be asked for. `is_ended`: not killed."""
-        self._run_id, self._is_ended = run_id, is_ended
+        """`from_ns`: core time of the first message that will be asked for. `is_ended`: not killed.
+
+        `is_strict`: messages that stand in another order than they came are no input, though their
+        numbers put them right.
+        """
+        self._run_id, self._is_ended, self._is_strict = run_id, is_ended, is_strict
         self.first = 0  # messages before this one are passed over
         self._held: deque[EventChunk] = deque()
         self._why_not = ""
@@ -132,9 +142,18 @@ class RawCursor:
         while self._held and int(self._held[0].seq[-1]) < first:
             self._held.popleft()
         found = self._between(first, stop)
+        if self._is_strict:
+            self._check_order(first, stop)
         if len(found) != count or (count and int(found.seq[-1]) - int(found.seq[0]) != count - 1):
             raise self._hole(first, stop, found)
         return found
+
+    def _check_order(self, first: int, stop: int) -> None:
+        disorder = self._recording.disorder if self._recording is not None else {}
+        for seq in sorted(seq for seq in disorder if first <= seq < stop):
+            raise InputDiffers(
+                f"message {seq} stands behind message {disorder[seq]} in its file: out of order"
+            )
 
     def _between(self, first: int, stop: int) -> EventChunk:
         parts = []

@@ -162,7 +162,11 @@ class _Proofs:
         if self._core == STRATEGY:
             return StrategyUnderProof(self._market)
         raw = RawCursor(
-            self._place.market_dir, run.run_id, is_ended=is_ended(run), from_ns=span.start_ns
+            self._place.market_dir,
+            run.run_id,
+            is_ended=is_ended(run),
+            from_ns=span.start_ns,
+            is_strict=True,
         )
         return MarketUnderProof(raw)
 

@@ -283,6 +283,25 @@ def test_a_reordered_pair_of_recorded_messages_is_found(data_dir: Path) -> None:
     assert -100 * MS <= first.at_ns - pair[0]["recvTs"] <= 200 * MS
 
 
+def test_two_recorded_lines_that_changed_places_are_found(data_dir: Path) -> None:
+    """Their numbers would put them right; the file is not what was written all the same."""
+    path = next((data_dir / "market").glob("*/BTCUSDT-orderbook.jsonl"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    row = len(lines) // 2
+    pair = [json.loads(line) for line in lines[row : row + 2]]
+    lines[row : row + 2] = [lines[row + 1], lines[row]]
+    path.write_bytes(b"".join(lines))
+
+    report = verified(data_dir)
+
+    first = report.first_divergence
+    assert first is not None
+    assert (first.core, first.what) == ("market", "INPUT")
+    assert first.place.startswith(f"message {pair[0]['seq']} stands behind message")
+    assert abs(first.at_ns - pair[0]["recvTs"]) <= 100 * MS
+    assert report.cores["strategy"].divergences == 0
+
+
 def test_an_output_that_was_never_made_is_found(data_dir: Path) -> None:
     def add(records: list[JournalRecord]) -> None:
         place = next(n for n, r in enumerate(records) if isinstance(r, Made) and n > 50)
