@@ -333,7 +333,7 @@ class Life:
         self.account.on_timer(self.bus.now_ns)
 
     def something_else(self) -> None:
-        roll, now_ns = int(self.bus.dice.integers(6)), self.bus.next_ns()
+        roll, now_ns = int(self.bus.dice.integers(7)), self.bus.next_ns()
         if roll == 0:
             self.account.say_latency(
                 "frames are late" if self.bus.dice.random() < 0.5 else "", now_ns
@@ -350,6 +350,9 @@ class Life:
         elif roll == 4:
             self.operate(OperatorAction.PANIC_CLOSE_ALL)
             self.operate(OperatorAction.SAFE_MODE_OFF)
+        elif roll == 5:
+            self.account.refuse_entries("REPLAY", "a session is shown", now_ns)
+            self.account.allow_entries("REPLAY", self.bus.next_ns())
         else:
             self.bus.now_ns += 300 * MS  # the feed is silent: the wall clock moves the venue
             self.pass_time()

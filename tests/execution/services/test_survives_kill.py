@@ -18,18 +18,22 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from failover.adapters.journal_reader import JournalReader, journal_runs
 from failover.services.valkey import running_valkey
 from market.domain.events import (
     ASK,
     BID,
     BUY,
     ChunkBuilder,
+    EventChunk,
     EventKind,
     TickerField,
     pack_chunk,
+    unpack_chunk,
 )
-from market.domain.frames import FRAME_DTYPE, BookState, pack_frames
+from market.domain.frames import FRAME_DTYPE, BookState, Frames, pack_frames, unpack_frames
 from market.domain.instruments import Instrument
+from replay.services.verify_execution import ExecutionProofs
 from strategy.domain.messages import (
     EntryPlan,
     OrderRequest,
@@ -50,8 +54,10 @@ class Stream:
 
     def __init__(self, redis: Redis, name: str, run: str) -> None:
         self._redis, self._name, self._run, self._next = redis, f"scalper-1:bus:{name}", run, 1
+        self.put_before: dict[tuple[int, int], bytes] = {}  # (first number, count) -> payload
 
     def put(self, payload: bytes, count: int = 1) -> None:
+        self.put_before[self._next, count] = payload
         fields = {"r": self._run, "n": self._next, "c": count, "d": payload}
         self._redis.xadd(self._name, fields, maxlen=100_000, approximate=True)
         self._next += count
@@ -73,6 +79,13 @@ class Neighbours(threading.Thread):
         self._seq = 0
         self._mid = [10_000, 10_000]
         self._rng = np.random.default_rng(7)
+
+    def messages(self, run_id: str, first: int, count: int) -> EventChunk:
+        """As a `MarketSource`."""
+        return unpack_chunk(self._raw.put_before[first, count])
+
+    def frames(self, run_id: str, first: int, count: int) -> Frames:
+        return unpack_frames(self._frames.put_before[first, count])
 
     def run(self) -> None:
         step = 0
@@ -270,6 +283,23 @@ def test_kill_9_at_any_moment_loses_no_order_or_fill_and_doubles_none(
     trades = trades_closed(lines)
     assert_money_agrees(lines, trades, data_dir, [an_instrument(s) for s in SYMBOLS])
     assert_every_plan_is_flat(lines)
+    assert_proved(data_dir, neighbours)
+
+
+def assert_proved(data_dir: Path, market: Neighbours) -> None:
+    """Each life of the account, its recovery included, follows from what its journal says it took in.
+
+    A life of a tenth of a second may leave no journal: what it did is counted as unproved.
+    """
+    runs = [list(JournalReader(run).records()) for run in journal_runs(data_dir / "journal")]
+    runs.sort(key=lambda records: records[0].record.at_ns)  # type: ignore[union-attr]
+    proofs = ExecutionProofs(market)
+    for records in runs:
+        proofs.prove(records)
+    report = proofs.report
+    assert (report.first, report.refused) == (None, [])
+    assert report.compared == report.outputs > 100
+    assert report.runs == KILLS + 1 or report.unproved > 0
 
 
 def trades_closed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
