@@ -17,6 +17,7 @@ from execution.domain.sim_kernel import (
     CURSOR,
     FACTS,
     FAR,
+    PLACES,
     RESTS,
     TRUSTED,
     WATCH,
@@ -24,7 +25,7 @@ from execution.domain.sim_kernel import (
 )
 from market.domain.events import BID, ChunkBuilder, EventChunk
 
-LEVELS = 1200  # per side; the deepest feed known has 1000
+_NO_LEVELS = PLACES // 2
 
 
 def writeable(chunk: EventChunk) -> EventChunk:
@@ -35,14 +36,16 @@ def writeable(chunk: EventChunk) -> EventChunk:
 
 
 class SimBooks:
-    """Books of `symbols` symbols: level i8[symbols, 2 sides, (tick, lot, taken), LEVELS].
+    """Books of `symbols` symbols: level i8[symbols, 2 sides, (tick, lot, taken), PLACES], worst first.
 
-    `facts`, `watch` and `rests` are laid out as `sim_kernel` says.
+    `spans` i8[symbols, 2 sides, (first, end)] says which places are in use. `facts`, `watch` and `rests`
+    are laid out as `sim_kernel` says.
     """
 
     def __init__(self, symbols: int) -> None:
-        self.level = np.zeros((symbols, 2, 3, LEVELS), np.int64)
-        self.counts = np.zeros((symbols, 2), np.int64)
+        self.level = np.zeros((symbols, 2, 3, PLACES), np.int64)
+        self.spans = np.full((symbols, 2, 2), _NO_LEVELS, np.int64)
+        self._cells, self._flat_spans = self.level.reshape(-1), self.spans.reshape(-1)
         self.facts = np.zeros((symbols, FACTS), np.int64)
         self.watch = np.empty((symbols, WATCH), np.int64)
         self.rests = np.zeros((16, RESTS), np.int64)
@@ -75,7 +78,7 @@ class SimBooks:
         matters = run_until_it_matters(
             chunk.kind, chunk.flags, chunk.symbol, chunk.exchange_ts_ns, chunk.level_offset,
             chunk.side, chunk.tick, chunk.lot,
-            self.level, self.counts, self.facts, self.watch, self.rests, cursor,
+            self._cells, self._flat_spans, self.facts, self.watch, self.rests, cursor,
         )  # fmt: skip
         return int(cursor[C_NEXT]), int(cursor[C_NOW]), bool(matters)
 
@@ -84,59 +87,72 @@ class SimBooks:
 
     def best(self, symbol: int, side: int) -> int | None:
         """Best displayed price of a side, ticks."""
-        count = self.counts[symbol, side]
-        return int(self.level[symbol, side, 0, count - 1]) if count else None
+        first, end = self.spans[symbol, side].tolist()
+        return int(self.level[symbol, side, 0, end - 1]) if first < end else None
 
     def displayed(self, symbol: int, side: int, tick: int) -> int | None:
         """Lots displayed at a price; None where the window does not reach it."""
-        count = int(self.counts[symbol, side])
-        if count == 0:
+        first, end = self.spans[symbol, side].tolist()
+        ticks = self.level[symbol, side, 0, first:end]
+        if not ticks.size or ((tick < ticks[0]) if side == BID else (tick > ticks[0])):
             return None
-        ticks = self.level[symbol, side, 0, :count]
-        if (tick < ticks[0]) if side == BID else (tick > ticks[0]):
-            return None
-        hit = np.flatnonzero(ticks == tick)
-        return int(self.level[symbol, side, 1, hit[0]]) if hit.size else 0
+        place = _place(ticks, side, tick)
+        is_there = place < ticks.size and ticks[place] == tick
+        return int(self.level[symbol, side, 1, first + place]) if is_there else 0
 
     def takeable(self, symbol: int, side: int, limit_tick: int) -> list[tuple[int, int]]:
         """(tick, lots left to take) of a side from the best to `limit_tick`, best first."""
-        ticks, lots, taken = self.level[symbol, side, :, : self.counts[symbol, side]]
-        if side == BID:
-            first = int(np.searchsorted(ticks, limit_tick))
-        else:
-            first = int(np.searchsorted(-ticks, -limit_tick))
+        first, end = self.spans[symbol, side].tolist()
+        if first == end:
+            return []
+        best = int(self.level[symbol, side, 0, end - 1])
+        if (best < limit_tick) if side == BID else (best > limit_tick):
+            return []
+        ticks, lots, taken = self.level[symbol, side, :, first:end]
+        first = _place(ticks, side, limit_tick)
         left = lots[first:] - taken[first:]
         rows = zip(ticks[first:][::-1].tolist(), left[::-1].tolist(), strict=True)
         return [(tick, lots_left) for tick, lots_left in rows if lots_left > 0]
 
     def take(self, symbol: int, side: int, tick: int, lots: int) -> None:
         """Remember that `lots` of a displayed level are ours now."""
-        count = int(self.counts[symbol, side])
-        at = int(np.flatnonzero(self.level[symbol, side, 0, :count] == tick)[0])
-        self.level[symbol, side, 2, at] += lots
+        first, end = self.spans[symbol, side].tolist()
+        place = _place(self.level[symbol, side, 0, first:end], side, tick)
+        self.level[symbol, side, 2, first + place] += lots
 
     def state(self) -> dict[str, bytes]:
         """Only the levels in use, so that a checkpoint stays small and says nothing else."""
-        deepest = int(self.counts.max()) if self.counts.size else 0
-        is_used = np.arange(deepest) < self.counts[:, :, None, None]
+        counts = self.spans[:, :, 1] - self.spans[:, :, 0]
+        level = np.zeros((*self.level.shape[:3], int(counts.max(initial=0))), np.int64)
+        for symbol, side in np.ndindex(counts.shape):
+            first, end = self.spans[symbol, side]
+            level[symbol, side, :, : end - first] = self.level[symbol, side, :, first:end]
         return {
-            "level": np.where(is_used, self.level[:, :, :, :deepest], 0).tobytes(),
-            "counts": self.counts.tobytes(),
+            "level": level.tobytes(),
+            "counts": counts.tobytes(),
             "facts": self.facts.tobytes(),
         }
 
     def fits(self, state: dict[str, bytes]) -> bool:
         """Whether a state is of as many symbols and of this layout."""
-        return (
-            len(state["counts"]) == self.counts.nbytes and len(state["facts"]) == self.facts.nbytes
-        )
+        counts_bytes = self.spans.nbytes // 2
+        return len(state["counts"]) == counts_bytes and len(state["facts"]) == self.facts.nbytes
 
     def restore(self, state: dict[str, bytes]) -> None:
-        self.counts = np.frombuffer(state["counts"], np.int64).reshape(self.counts.shape).copy()
+        counts = np.frombuffer(state["counts"], np.int64).reshape(self.spans.shape[:2])
         self.facts = np.frombuffer(state["facts"], np.int64).reshape(self.facts.shape).copy()
         stored: NDArray[np.int64] = np.frombuffer(state["level"], np.int64)
         stored = stored.reshape((*self.level.shape[:3], -1))
-        self.level[:, :, :, : stored.shape[3]] = stored
+        first = (PLACES - stored.shape[3]) // 2
+        self.level[:, :, :, first : first + stored.shape[3]] = stored
+        self.spans[:, :, 0], self.spans[:, :, 1] = first, first + counts
+
+
+def _place(ticks: NDArray[np.int64], side: int, tick: int) -> int:
+    """First place whose price is as good as `tick` or better."""
+    if side == BID:
+        return int(ticks.searchsorted(tick))
+    return int((-ticks).searchsorted(-tick))
 
 
 def compile_venue_kernel() -> bool:
