@@ -71,19 +71,16 @@ class AccountBook(msgspec.Struct, kw_only=True):
 
 
 def open_result_usdt(
-    trade: ManagedTrade, quote: Quote | None, instrument: Instrument
+    trade: ManagedTrade, price_ticks: float, instrument: Instrument
 ) -> tuple[float, float]:
-    """(net result so far of an open trade, its unrealised part), USDT."""
-    price = _price_ticks(trade, quote) or trade.average_entry_ticks
-    unrealized = trade.unrealized_usdt(instrument, price)
+    """(net result so far of an open trade, its unrealised part), USDT; `price_ticks` 0 = not known."""
+    unrealized = trade.unrealized_usdt(instrument, price_ticks or trade.average_entry_ticks)
     return float(trade.realized_usdt(instrument)) + unrealized, unrealized
 
 
 def _price_ticks(trade: ManagedTrade, quote: Quote | None) -> float:
-    """The mark, else the mid, else what it was last valued at: an empty book undoes no loss; 0 = unknown."""
-    if quote is not None and quote.mark_ticks:
-        return quote.mark_ticks
-    return quote.mid_ticks if quote is not None and quote.has_touch else trade.valued_ticks
+    """The price of now, else what it was last valued at: an empty book undoes no loss; 0 = unknown."""
+    return (quote.price_ticks if quote is not None else 0.0) or trade.valued_ticks
 
 
 def account_risk(
@@ -103,11 +100,12 @@ def account_risk(
     exposures, open_usdt, unpriced = [], 0.0, []
     for trade in trades:
         instrument, quote = instruments[trade.symbol], quotes.get(trade.symbol)
+        price_ticks = _price_ticks(trade, quote)
         if trade.position_lots > 0:
-            trade.valued_ticks = _price_ticks(trade, quote)
-            if not trade.valued_ticks:
+            trade.valued_ticks = price_ticks
+            if not price_ticks:
                 unpriced.append(trade.symbol)
-        open_usdt += open_result_usdt(trade, quote, instrument)[0]
+        open_usdt += open_result_usdt(trade, price_ticks, instrument)[0]
         exposures.append(trade_exposure(trade, orders, instrument, limits_for(trade.symbol)))
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
     if not unpriced:

@@ -6,15 +6,15 @@ every rule here errs on the side of looking.
 
 from __future__ import annotations
 
-from execution.domain.trade_calm import first_for_trade
+from execution.domain.frame_rows import FrameRows
+from execution.domain.trade_calm import wait_for_trade
 from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
-from market.domain.frames import FrameReason, Frames
 
 SECOND_NS = 1_000_000_000
 FINISHED_KEPT_NS = 60 * SECOND_NS
 HOUR_NS = 3600 * SECOND_NS
-_FRAMES_AHEAD = 64  # with a trade the next look is near: do not search a whole stretch for it
+_HAIR = 1 - 1e-6  # for the rounding of floats
 
 
 def next_second_ns(ts_ns: int) -> int:
@@ -22,26 +22,63 @@ def next_second_ns(ts_ns: int) -> int:
     return (ts_ns // SECOND_NS + 1) * SECOND_NS
 
 
-def first_needed(work: Workspace, frames: Frames, start: int) -> int:
-    """Index of the first frame from `start` on that may change something; `len(frames)` when none does.
+def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
+    """Index of the first frame from `start` on that may change something; `len(rows)` when none does.
 
-    While anything is held each whole second counts: equity moves, and limits with it.
+    While something is held equity moves, and with it what the limits of the account allow: a price that
+    could bring one of them into reach is waited for, and near one each whole second counts.
     """
-    state = work.state
+    state, waits = work.state, work.waits
     if state.strays or state.position_doubts:
         return start
-    if state.trades:
-        frames = frames[: start + _FRAMES_AHEAD]
-    is_held = any(trade.position_lots for trade in state.trades.values())
-    due_ns = next_second_ns(state.last_snapshot_ns) if is_held else idle_due_ns(state)
-    stop = start + int(frames["ts_ns"][start:].searchsorted(due_ns))
+    waits.clear()
     for trade in state.trades.values():
         looked_ns = work.settled.get(trade.symbol)
         if looked_ns is None:
             return start
         scene, column = work.scene(trade, looked_ns), work.columns[trade.symbol]
-        stop = start + first_for_trade(trade, scene, frames[start:stop], column)
-    return stop
+        if not wait_for_trade(trade, scene, looked_ns, waits, column):
+            return start
+    for symbol in state.quality.markouts:
+        column = work.columns.get(symbol, -1)
+        if column >= 0:
+            waits.due(column, work.quality.next_due_ns(symbol))
+    is_far = has_room(work) if state.trades else True
+    due_ns = idle_due_ns(state) if is_far else next_second_ns(state.last_snapshot_ns)
+    return waits.first(rows, start, due_ns)
+
+
+def has_room(work: Workspace) -> bool:
+    """Note the prices between which no limit of the account is in reach; False where one is at once.
+
+    Half of the equity above the nearest limit is shared among what is held: with the other half the peak
+    that a drawdown counts from may rise meanwhile.
+    """
+    trades = work.state.trades.values()
+    held = [trade for trade in trades if trade.position_lots > 0]
+    if not held:
+        return True
+    book, limits, equity = work.state.book, work.limits, 0.0
+    prices = {trade.symbol: work.price_ticks(trade) for trade in held}
+    if book.day_open_usdt is None or not all(prices.values()):
+        return False
+    for trade in trades:
+        equity += work.open_usdt(trade, prices.get(trade.symbol, 0.0))
+    equity += float(book.deposit_usdt + book.realized_usdt)
+    loss_pct = min(limits.daily_loss_limit_pct, limits.daily_loss_close_pct)
+    lowest = max(
+        book.day_open_usdt * (1 - loss_pct / 100),
+        max(book.equity_peak_usdt, equity) * (1 - limits.max_drawdown_pct / 100),
+        0.0,
+    )
+    room_usdt = (equity - lowest) / 2 / len(held) * _HAIR
+    if not room_usdt > 0:
+        return False
+    for trade in held:
+        price = prices[trade.symbol]
+        width = room_usdt / (trade.position_lots * work.units_usdt[trade.symbol])
+        work.waits.bound(work.columns[trade.symbol], price - width, price + width)
+    return True
 
 
 def idle_due_ns(state: CoreState) -> int:
@@ -52,6 +89,8 @@ def idle_due_ns(state: CoreState) -> int:
     """
     if not state.last_snapshot_ns:
         return 0
+    if any(ended_ns >= state.last_snapshot_ns for ended_ns, _ in state.finished.values()):
+        return next_second_ns(state.last_snapshot_ns)  # a pause begins when a loss is told
     instants = [(state.last_snapshot_ns // NS_PER_DAY + 1) * NS_PER_DAY]
     instants += [entry_ns + HOUR_NS for entry_ns in state.book.entry_times_ns[:1]]
     instants += [ended_ns + FINISHED_KEPT_NS for ended_ns, _ in state.finished.values()]
@@ -59,16 +98,3 @@ def idle_due_ns(state: CoreState) -> int:
     changes = [symbol.next_change_ns(told_ns) for symbol in state.quality.symbols.values()]
     instants += [instant for instant in changes if instant is not None]
     return next_second_ns(min(instants) - 1)
-
-
-def tick_and_end_ns(frames: Frames) -> tuple[int, int]:
-    """(first boundary of the last second that has one, last boundary), 0 without any boundary.
-
-    The first is when that second's snapshot is sent.
-    """
-    instants = frames["ts_ns"][frames["reason"] == FrameReason.BOUNDARY]
-    if not instants.size:
-        return 0, 0
-    end_ns = int(instants[-1])
-    second_ns = next_second_ns(end_ns) - SECOND_NS
-    return int(instants[instants.searchsorted(second_ns)]), end_ns

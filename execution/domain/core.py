@@ -17,7 +17,6 @@ from execution.domain.attention import (
     FINISHED_KEPT_NS,
     first_needed,
     next_second_ns,
-    tick_and_end_ns,
 )
 from execution.domain.config import ExecutionConfig
 from execution.domain.operator import OperatorCommand
@@ -28,7 +27,6 @@ from execution.domain.position_check import PositionCheck
 from execution.domain.records import Row
 from execution.domain.requests import RequestDesk
 from execution.domain.trade import ManagedTrade, Quote
-from execution.domain.trade_calm import note_extremes
 from execution.domain.trade_runner import TradeRunner
 from execution.domain.venue import (
     CommandRefused,
@@ -149,17 +147,18 @@ class ExecutionCore:
 
     def on_quotes(self, frames: Frames) -> list[ExecutionOutput]:
         """Frames in emission order: the touch of each symbol, and time."""
-        active = self._work.state.trades
+        work = self._work
+        active, rows = work.state.trades, work.rows_of(frames)
         if not active:
-            self._work.mark_out(frames)
-            self._work.quotes_of(frames)
-            return self._work.take()
-        for row in frames:
-            quote = self._work.quote(row)
-            self._work.quality.on_quote(quote)
+            work.mark_out(rows)
+            work.quotes_of(rows, 0, len(rows))
+            return work.take()
+        for row in range(len(rows)):
+            quote = work.quote(rows, row)
+            work.quality.on_quote(quote)
             if (trade := active.get(quote.symbol)) is not None:
-                self._trades.manage(trade, self._work.tick_clock(quote.ts_ns))
-        return self._work.take()
+                self._trades.manage(trade, work.tick_clock(quote.ts_ns))
+        return work.take()
 
     def next_attention(self, frames: Frames, start: int) -> int:
         """First frame from `start` on that may need something; `len(frames)` when none does.
@@ -167,28 +166,33 @@ class ExecutionCore:
         The frames before it need no more than `note_quotes`. News of the venue, requests and operators
         end the calm: ask again after them.
         """
-        first = first_needed(self._work, frames, start)
-        return self._work.quality.next_frame(frames[:first], start, self._work.columns)
+        return first_needed(self._work, self._work.rows_of(frames), start)
 
-    def note_quotes(self, frames: Frames) -> list[ExecutionOutput]:
-        """Frames that `next_attention` passed over: their last quotes, and the last of the snapshots
-        that `on_timer` at each boundary would have sent meanwhile (the others said the same).
+    def note_quotes(
+        self, frames: Frames, start: int = 0, stop: int | None = None
+    ) -> list[ExecutionOutput]:
+        """Frames start..stop that `next_attention` passed over: their last quotes, and the last of the
+        snapshots that `on_timer` at each boundary would have sent meanwhile.
         """
-        if not frames.size:
+        stop = len(frames) if stop is None else stop
+        if start >= stop:
             return []
-        self._work.quotes_of(frames)
-        state = self._work.state
-        for trade in state.trades.values():
-            note_extremes(trade, frames, self._work.columns[trade.symbol])
-        due_ns = next_second_ns(state.last_snapshot_ns)
-        if frames["ts_ns"][-1] < due_ns:
-            return self._work.take()
-        tick_ns, end_ns = tick_and_end_ns(frames)
-        if tick_ns >= due_ns:
-            state.last_snapshot_ns = self._work.tick_clock(tick_ns)
-            self._work.news.append(self.snapshot(state.last_snapshot_ns))
-        self._work.tick_clock(end_ns)
-        return self._work.take()
+        work, state = self._work, self._work.state
+        rows, due_ns = work.rows_of(frames), next_second_ns(state.last_snapshot_ns)
+        if rows.times[stop - 1] < due_ns:
+            work.pass_over(rows, start, stop)
+            return work.take()
+        ends = rows.ends_of_seconds(start, stop, due_ns)
+        if len(ends):
+            work.pass_seconds(rows, start, ends)
+            second = int(ends[-1])
+            work.pass_over(rows, start, second)
+            state.last_snapshot_ns = work.tick_clock(int(rows.times[second - 1]))
+            work.news.append(self.snapshot(state.last_snapshot_ns))
+            start = second
+        work.pass_over(rows, start, stop)
+        work.tick_clock(rows.last_boundary_ns(stop))
+        return work.take()
 
     def on_timer(self, now_ns: int) -> list[ExecutionOutput]:
         """Time alone: time-outs, the UTC day, forced close, a snapshot in every second."""

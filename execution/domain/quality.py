@@ -7,11 +7,10 @@ arrives (of the side it takes from, or rests on); for a stop, its trigger price 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from execution.domain.orders import Order, OrderState
 from execution.domain.quality_block import SymbolQuality
@@ -19,7 +18,7 @@ from execution.domain.quality_config import QualityConfig
 from execution.domain.quality_figures import OrderFigures
 from execution.domain.trade import ENTRY, Quote
 from execution.domain.venue import OrderFilled, OrderType, OrderUpdated, VenueOrderStatus
-from market.domain.frames import BookState, Frames
+from market.domain.frames import BookState
 from strategy.domain.messages import QualityView
 
 MARKOUT_HORIZONS_S = (1, 5, 30)
@@ -258,19 +257,6 @@ class QualityTracker:
         if known is None or known[0] is not waiting:
             known = self._due_of[symbol] = (waiting, min(m.due_ns for m in waiting))
         return known[1]
-
-    def next_frame(self, frames: Frames, start: int, columns: Mapping[str, int]) -> int:
-        """The first row at or after `start` that a markout waits for; len(frames) = none."""
-        first = len(frames)
-        for symbol in self.state.markouts:
-            column, due_ns = columns.get(symbol, -1), self.next_due_ns(symbol)
-            rows = frames[start:first]
-            if not rows.size or frames["ts_ns"][first - 1] < due_ns:
-                continue
-            wanted = (rows["symbol"] == column) & (rows["ts_ns"] >= due_ns)
-            if wanted.any():
-                first = start + int(np.argmax(wanted))
-        return first
 
     def on_quote(self, quote: Quote) -> None:
         """A frame of one symbol, in order of emission."""

@@ -65,6 +65,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     def mid_ticks(self) -> float:
         return (self.bid_ticks + self.ask_ticks) / 2
 
+    @property
+    def price_ticks(self) -> float:
+        """What positions are valued at: the mark, else the mid; 0 = neither is known."""
+        return self.mark_ticks or (self.mid_ticks if self.has_touch else 0.0)
+
     def exit_ticks(self, side: Side) -> int:
         """The touch a position of `side` would be sold or bought back at."""
         return self.bid_ticks if side is Side.LONG else self.ask_ticks

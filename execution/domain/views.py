@@ -97,11 +97,8 @@ class Views:
         return tuple(order_snapshot(o, self._work.instruments[o.symbol]) for o in live)
 
     def _unrealized_usdt(self, trade: ManagedTrade) -> float:
-        quote, instrument = (
-            self._work.quotes.get(trade.symbol),
-            self._work.instruments[trade.symbol],
-        )
-        return open_result_usdt(trade, quote, instrument)[1]
+        instrument = self._work.instruments[trade.symbol]
+        return open_result_usdt(trade, self._work.price_ticks(trade), instrument)[1]
 
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""

@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from execution.domain.account import AccountBook, account_risk
+from execution.domain.account import AccountBook, account_risk, open_result_usdt
 from execution.domain.config import ExecutionConfig
+from execution.domain.frame_rows import FrameRows
+from execution.domain.frame_scan import NEVER_NS, prices_at
 from execution.domain.guards import book_reasons
 from execution.domain.orders import PUBLIC_STATUS, Order
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
@@ -19,6 +22,7 @@ from execution.domain.quality_records import quality_record
 from execution.domain.records import Row, fill_record, order_record
 from execution.domain.strays import PositionDoubt
 from execution.domain.trade import POSITION_DIFFERS, ManagedTrade, Quote
+from execution.domain.trade_calm import Waits, note_extremes
 from execution.domain.trade_scene import Scene
 from execution.domain.venue import OrderFilled
 from failover.domain.days import NS_PER_DAY, iso_ms
@@ -98,7 +102,12 @@ class Workspace:
         )
         self._names = [instrument.symbol for instrument in instruments]
         self.columns = {name: column for column, name in enumerate(self._names)}
-        self._tick = [float(instrument.tick_size) for instrument in instruments]
+        self.tick_sizes = [float(instrument.tick_size) for instrument in instruments]
+        self.units_usdt = {  # what a lot is worth per tick
+            i.symbol: float(i.tick_size * i.qty_step) for i in instruments
+        }
+        self.waits = Waits(self.tick_sizes)
+        self._rows: FrameRows | None = None
 
     def config_for(self, symbol: str) -> ExecutionConfig:
         """The symbol's own settings; the account-wide ones are always in `config`."""
@@ -175,38 +184,104 @@ class Workspace:
             self.account(self.state.now_ns)  # what is won or lost from here on is of the new day
         return self.state.now_ns
 
-    def quote(self, row: np.void) -> Quote:
-        column = int(row["symbol"])
-        mark = float(row["mark_price"])
-        quote = Quote(
-            symbol=self._names[column],
-            ts_ns=int(row["ts_ns"]),
-            bid_ticks=int(row["bid_tick"]),
-            ask_ticks=int(row["ask_tick"]),
-            book_state=int(row["book_state"]),
-            spread_bps=float(row["spread_bps"]),
-            mark_ticks=mark / self._tick[column] if mark == mark else None,
-            funding_rate=float(row["funding_rate"]),
-            seconds_to_funding=float(row["seconds_to_funding"]),
+    # -- frames ---------------------------------------------------------------------------------------
+
+    def rows_of(self, frames: Frames) -> FrameRows:
+        """Frames as rows of words; a stretch that is looked at piece by piece is made so once."""
+        if self._rows is None or self._rows.frames is not frames:
+            self._rows = FrameRows(frames)
+        return self._rows
+
+    def quote(self, rows: FrameRows, row: int) -> Quote:
+        """Take the quote of one frame."""
+        column = rows.column(row)
+        ts_ns, bid, ask, book_state, (spread, mark, rate, to_funding) = rows.figures(row)
+        symbol = self._names[column]
+        quote = self.quotes[symbol] = Quote(
+            symbol=symbol,
+            ts_ns=ts_ns,
+            bid_ticks=bid,
+            ask_ticks=ask,
+            book_state=book_state,
+            spread_bps=spread,
+            mark_ticks=mark / self.tick_sizes[column] if mark == mark else None,
+            funding_rate=rate,
+            seconds_to_funding=to_funding,
         )
-        self.quotes[quote.symbol] = quote
         return quote
 
-    def quotes_of(self, frames: Frames) -> None:
+    def quotes_of(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take the last frame of each symbol."""
         if len(self._names) == 1:
-            self.quote(frames[-1])
+            self.quote(rows, stop - 1)
             return
-        _, from_end = np.unique(frames["symbol"][::-1], return_index=True)
-        for distance in from_end.tolist():
-            self.quote(frames[len(frames) - 1 - distance])
+        for row in rows.last_of_each(start, stop, len(self._names)):
+            self.quote(rows, row)
 
-    def mark_out(self, frames: Frames) -> None:
-        """Take from `frames`, in order of emission, the mids that past fills wait for."""
-        row = self.quality.next_frame(frames, 0, self.columns)
-        while row < len(frames):
-            self.quality.on_quote(self.quote(frames[row]))
-            row = self.quality.next_frame(frames, row + 1, self.columns)
+    def pass_over(self, rows: FrameRows, start: int, stop: int) -> None:
+        """Frames that need no look leave their last quotes, and how far the price went."""
+        if start >= stop:
+            return
+        self.quotes_of(rows, start, stop)
+        for trade in self.state.trades.values():
+            note_extremes(trade, rows, start, stop, self.columns[trade.symbol])
+
+    def pass_seconds(self, rows: FrameRows, start: int, ends: NDArray[np.int64]) -> None:
+        """What looks at whole seconds would have noted of the account: each value, and its peak.
+
+        The caller knows that none of these seconds changes anything else.
+        """
+        trades = (*self.state.trades.values(), *self.state.strays.values())
+        held = [trade for trade in trades if trade.position_lots > 0]
+        if not held:
+            return
+        prices = {trade.plan.plan_id: self._prices_at(trade, rows, start, ends) for trade in held}
+        book, is_priced = self.state.book, True
+        for n in range(len(ends)):
+            open_usdt = 0.0
+            for trade in trades:
+                if (own := prices.get(trade.plan.plan_id)) is not None:
+                    trade.valued_ticks = own[n]
+                    is_priced &= own[n] != 0.0
+                open_usdt += self.open_usdt(trade, trade.valued_ticks)
+            equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
+            if is_priced:
+                book.equity_peak_usdt = max(book.equity_peak_usdt, equity)
+
+    def _prices_at(
+        self, trade: ManagedTrade, rows: FrameRows, start: int, ends: NDArray[np.int64]
+    ) -> list[float]:
+        column, prices = self.columns[trade.symbol], np.zeros(len(ends))
+        quote = self.quotes.get(trade.symbol)
+        price = 0.0 if quote is None else quote.price_ticks
+        prices_at(
+            rows.words, rows.floats, start, ends, column, self.tick_sizes[column],
+            price, trade.valued_ticks, prices,
+        )  # fmt: skip
+        values: list[float] = prices.tolist()
+        return values
+
+    def price_ticks(self, trade: ManagedTrade) -> float:
+        """What a trade is valued at now; 0 = no price was ever known."""
+        quote = self.quotes.get(trade.symbol)
+        return (0.0 if quote is None else quote.price_ticks) or trade.valued_ticks
+
+    def open_usdt(self, trade: ManagedTrade, price_ticks: float) -> float:
+        """Net result so far of an open trade, what it would be worth at a price included."""
+        return open_result_usdt(trade, price_ticks, self.instruments[trade.symbol])[0]
+
+    def mark_out(self, rows: FrameRows) -> None:
+        """Take from frames, in order of emission, the mids that past fills wait for."""
+        quality, start = self.quality, 0
+        while quality.state.markouts and start < len(rows):
+            self.waits.clear()
+            for symbol in quality.state.markouts:
+                if (column := self.columns.get(symbol, -1)) >= 0:
+                    self.waits.due(column, quality.next_due_ns(symbol))
+            start = self.waits.first(rows, start, NEVER_NS)
+            if start < len(rows):
+                quality.on_quote(self.quote(rows, start))
+                start += 1
 
     def held(self, symbol: str) -> list[ManagedTrade]:
         """What holds, or was to hold, lots of a symbol: its trade first, then its strays."""

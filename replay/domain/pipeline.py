@@ -213,7 +213,7 @@ class Pipeline:
         if start < end:
             now_ns = int(stretch.ts_ns[end - 1])
             self._next_snapshot_ns = (now_ns // _SECOND_NS + 1) * _SECOND_NS
-            passed = self.execution.note_quotes(stretch.frames[start:end])
+            passed = self.execution.note_quotes(stretch.frames, start, end)
             self._talk.carry_out(passed, now_ns)
 
 
