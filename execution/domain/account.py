@@ -48,7 +48,8 @@ class AccountBook(msgspec.Struct, kw_only=True):
         self.entry_times_ns = [*self.entry_times_ns, now_ns]
 
     def roll_hour(self, now_ns: int) -> None:
-        self.entry_times_ns = [t for t in self.entry_times_ns if t > now_ns - _HOUR_NS]
+        if self.entry_times_ns and self.entry_times_ns[0] <= now_ns - _HOUR_NS:
+            self.entry_times_ns = [t for t in self.entry_times_ns if t > now_ns - _HOUR_NS]
 
     def on_closed(self, realized_usdt: Decimal, now_ns: int, limits: RiskConfig) -> None:
         self.roll_day(now_ns)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from execution.domain.frame_rows import FrameRows
 from execution.domain.trade_calm import wait_for_trade
-from execution.domain.workspace import CoreState, Workspace
+from execution.domain.workspace import Workspace
 from failover.domain.days import NS_PER_DAY
 
 SECOND_NS = 1_000_000_000
 FINISHED_KEPT_NS = 60 * SECOND_NS
-HOUR_NS = 3600 * SECOND_NS
 _HAIR = 1 - 1e-6  # for the rounding of floats
 
 
@@ -42,9 +41,9 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
     for symbol in state.quality.markouts:
         column = work.columns.get(symbol, -1)
         if column >= 0:
-            waits.due(column, work.quality.next_due_ns(symbol))
+            waits.due(column, work.quality.next_record_ns(symbol))
     is_far = has_room(work) if state.trades else True
-    due_ns = idle_due_ns(state) if is_far else next_second_ns(state.last_snapshot_ns)
+    due_ns = idle_due_ns(work) if is_far else next_second_ns(state.last_snapshot_ns)
     return waits.first(rows, start, due_ns)
 
 
@@ -81,20 +80,24 @@ def has_room(work: Workspace) -> bool:
     return True
 
 
-def idle_due_ns(state: CoreState) -> int:
-    """When an account that holds and waits for nothing next changes: the instants are whole seconds.
+def idle_due_ns(work: Workspace) -> int:
+    """When an account next changes that waits for no price and no order; instants are whole seconds.
 
-    A new UTC day, an entry that leaves the hour of `max_trades_per_hour`, an ended trade to be forgotten,
-    a symbol whose quality changes by time alone; at once before the first snapshot.
+    A new UTC day, a symbol whose quality changes by time alone; the next second where something is to be
+    told that decisions go by; at once before the first snapshot. What the hour of `max_trades_per_hour` and
+    ended trades need is done in passing.
     """
-    if not state.last_snapshot_ns:
+    state, told_ns = work.state, work.state.last_snapshot_ns
+    if not told_ns:
         return 0
-    if any(ended_ns >= state.last_snapshot_ns for ended_ns, _ in state.finished.values()):
-        return next_second_ns(state.last_snapshot_ns)  # a pause begins when a loss is told
-    instants = [(state.last_snapshot_ns // NS_PER_DAY + 1) * NS_PER_DAY]
-    instants += [entry_ns + HOUR_NS for entry_ns in state.book.entry_times_ns[:1]]
-    instants += [ended_ns + FINISHED_KEPT_NS for ended_ns, _ in state.finished.values()]
-    told_ns = state.last_snapshot_ns
-    changes = [symbol.next_change_ns(told_ns) for symbol in state.quality.symbols.values()]
-    instants += [instant for instant in changes if instant is not None]
-    return next_second_ns(min(instants) - 1)
+    has_closed = any(
+        ended_ns >= told_ns and trade.entered_lots for ended_ns, trade in state.finished.values()
+    )
+    if has_closed or work.quality.has_news(told_ns):
+        return next_second_ns(told_ns)
+    due_ns = (told_ns // NS_PER_DAY + 1) * NS_PER_DAY
+    for symbol in state.quality.symbols.values():
+        change_ns = symbol.next_change_ns(told_ns)
+        if change_ns is not None and change_ns < due_ns:
+            due_ns = change_ns
+    return next_second_ns(due_ns - 1)

@@ -105,7 +105,7 @@ class ExecutionCore:
     ) -> list[ExecutionOutput]:
         """A wish of the strategy; the same `request_id` (and action) is carried out once."""
         now = self._work.tick_clock(now_ns)
-        self._work.settled.clear()
+        self._work.settled.pop(request.symbol, None)
         if stream_id:
             self._work.state.requests_stream_id = stream_id
         if isinstance(request, RepriceHint):
@@ -118,10 +118,10 @@ class ExecutionCore:
         """News of an order, a position or the account; anything heard before changes nothing."""
         now = self._work.tick_clock(now_ns)
         if isinstance(update, FundingPaid):
-            self._work.settled.clear()
+            self._work.settled.pop(update.symbol, None)
             self._trades.on_funding(update, now)
         elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
-            self._work.settled.clear()
+            self._work.settled.pop(update.symbol, None)
             self._on_order_news(update, now)
         elif isinstance(update, PositionUpdated):
             self._positions.on_position(update, now)
@@ -150,7 +150,7 @@ class ExecutionCore:
         work = self._work
         active, rows = work.state.trades, work.rows_of(frames)
         if not active:
-            work.mark_out(rows)
+            work.mark_out(rows, 0, len(rows))
             work.quotes_of(rows, 0, len(rows))
             return work.take()
         for row in range(len(rows)):
@@ -188,6 +188,8 @@ class ExecutionCore:
             second = int(ends[-1])
             work.pass_over(rows, start, second)
             state.last_snapshot_ns = work.tick_clock(int(rows.times[second - 1]))
+            state.book.roll_hour(state.last_snapshot_ns)
+            self._trades.forget_ended_before(state.last_snapshot_ns - FINISHED_KEPT_NS)
             work.news.append(self.snapshot(state.last_snapshot_ns))
             start = second
         work.pass_over(rows, start, stop)

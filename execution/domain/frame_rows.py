@@ -21,7 +21,7 @@ _FLOATS = np.array(
 
 
 class FrameRows:
-    """`words` and `floats`: (n, words of a frame); `times`: core time of each; `found`: room for two ticks."""
+    """`words` and `floats`: (n, words of a frame); `times`: core time of each; `found`: two ticks."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames

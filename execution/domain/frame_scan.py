@@ -17,9 +17,11 @@ from strategy.domain.numeric_compile import numeric_entry
 from strategy.domain.numeric_layout import frame_word
 
 NEVER_NS = 1 << 62
-# Columns of `wants`, a row per symbol: an instant; a level of the touch on the side of SIGN, times SIGN;
-# whether a book out of order counts, and whether the price it is valued at does (`bounds`).
-DUE_NS, SIGN, LEVEL, GROWS, IS_BOUND = range(5)
+# Columns of `wants`, a row per symbol: an instant; levels of the touch on the side of SIGN, times SIGN, and
+# from when on each counts; whether a book out of order counts, and whether the price that it is valued
+# at does (`bounds`).
+DUE_NS, SIGN, LEVEL, FROM_NS, OTHER_LEVEL, OTHER_FROM_NS, GROWS, IS_BOUND = range(8)
+WANTS = 8
 # Columns of `bounds`: prices in ticks between which nothing changes, and the tick size.
 LOW, HIGH, TICK_SIZE = range(3)
 
@@ -49,15 +51,18 @@ def first_wanted(
         head = words[row, _HEAD]
         column = head & 0xFFFF
         own = wants[column]
-        if words[row, _TS] >= own[DUE_NS]:
+        ts = words[row, _TS]
+        if ts >= own[DUE_NS]:
             return row
         bid, ask = words[row, _BID], words[row, _ASK]
         is_trusted = bid > 0 and ask > 0 and (head >> 24) & 0xFF == _OK
         if own[GROWS] == 1 and not is_trusted:
             return row
         if own[SIGN] != 0 and is_trusted:
-            touch = bid if own[SIGN] > 0 else ask
-            if touch * own[SIGN] >= own[LEVEL]:
+            touch = (bid if own[SIGN] > 0 else ask) * own[SIGN]
+            if touch >= own[LEVEL] and ts >= own[FROM_NS]:
+                return row
+            if touch >= own[OTHER_LEVEL] and ts >= own[OTHER_FROM_NS]:
                 return row
         if own[IS_BOUND] == 1:
             limits = bounds[column]

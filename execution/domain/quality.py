@@ -7,7 +7,7 @@ arrives (of the side it takes from, or rests on); for a stop, its trigger price 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -141,6 +141,17 @@ class _KnownView(NamedTuple):
     view: QualityView
 
 
+class _Dues(NamedTuple):
+    """When the first of `waiting` is due, and when the first of their orders may be complete."""
+
+    waiting: list[Markout]
+    first_ns: int
+    record_ns: int
+
+
+_NO_DUES = _Dues([], NEVER_NS, NEVER_NS)
+
+
 class QualityTracker:
     """Follows orders; `take_finished` hands over those whose record is complete, in order."""
 
@@ -151,9 +162,10 @@ class QualityTracker:
         self._state_of = state_of
         self._config_of = config_of
         self._finished: list[FollowedOrder] = []
-        # symbol -> (its markouts, when the first is due): each look at a frame asks for it
         self._known_views: dict[str, _KnownView] = {}
-        self._due_of: dict[str, tuple[list[Markout], int]] = {}
+        self._due_of: dict[str, _Dues] = {}  # each look at a frame asks for it
+        self._told: dict[str, tuple[float, float, bool]] = {}
+        self._may_have_news = True
 
     @property
     def state(self) -> QualityState:
@@ -250,13 +262,31 @@ class QualityTracker:
 
     def next_due_ns(self, symbol: str) -> int:
         """Core time from which a frame of `symbol` is needed; `NEVER_NS` = none."""
+        return self._dues(symbol).first_ns
+
+    def next_record_ns(self, symbol: str) -> int:
+        """Core time of the frame of `symbol` that may complete a record; `NEVER_NS` = none."""
+        return self._dues(symbol).record_ns
+
+    @property
+    def first_due_ns(self) -> int:
+        """Core time from which a frame of any symbol is needed."""
+        dues = [self._dues(symbol).first_ns for symbol in self.state.markouts]
+        return min(dues, default=NEVER_NS)
+
+    def _dues(self, symbol: str) -> _Dues:
         waiting = self.state.markouts.get(symbol)
         if not waiting:
-            return NEVER_NS
+            return _NO_DUES
         known = self._due_of.get(symbol)
-        if known is None or known[0] is not waiting:
-            known = self._due_of[symbol] = (waiting, min(m.due_ns for m in waiting))
-        return known[1]
+        if known is None or known.waiting is not waiting:
+            last: dict[str, int] = {}
+            for markout in waiting:
+                before_ns = last.get(markout.client_order_id, 0)
+                last[markout.client_order_id] = max(before_ns, markout.due_ns)
+            first_ns = min(markout.due_ns for markout in waiting)
+            known = self._due_of[symbol] = _Dues(waiting, first_ns, min(last.values()))
+        return known
 
     def on_quote(self, quote: Quote) -> None:
         """A frame of one symbol, in order of emission."""
@@ -310,7 +340,7 @@ class QualityTracker:
     def on_trade_over(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """The trade of a plan is flat and has no live order."""
         if (known := self.state.symbols.get(symbol)) is not None:
-            self._known_views.pop(symbol, None)
+            self._forget_view(symbol)
             known.on_trade_over(plan_id)
             self._judge_if_complete(symbol, plan_id, now_ns)
 
@@ -324,12 +354,13 @@ class QualityTracker:
 
     def _symbol(self, symbol: str) -> SymbolQuality:
         """To be changed: what was last said of it holds no longer."""
-        self._known_views.pop(symbol, None)
+        self._forget_view(symbol)
         return self.state.symbols.setdefault(symbol, SymbolQuality())
 
     def on_config(self, now_ns: int) -> None:
         """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""
         self._known_views.clear()
+        self._may_have_news = True
         for name, symbol in self.state.symbols.items():
             symbol.judge(now_ns, self._config_of(name))
 
@@ -352,14 +383,29 @@ class QualityTracker:
     def on_entry(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """An entry on `symbol` was accepted."""
         if (known := self.state.symbols.get(symbol)) is not None:
-            self._known_views.pop(symbol, None)
+            self._forget_view(symbol)
             known.on_entry(plan_id, now_ns, self._config_of(symbol))
+
+    def _forget_view(self, symbol: str) -> None:
+        self._known_views.pop(symbol, None)
+        self._may_have_news = True
 
     def views(self, now_ns: int) -> dict[str, QualityView]:
         """Every symbol whose orders were judged."""
-        return {
+        views = {
             name: self._view(name, symbol, now_ns) for name, symbol in self.state.symbols.items()
         }
+        self._told, self._may_have_news = _decided_by(views), False
+        return views
+
+    def has_news(self, now_ns: int) -> bool:
+        """Whether anything that entries are decided by is other than the last `views` said."""
+        if not self._may_have_news:
+            return False
+        told, symbols = self._told, self.state.symbols
+        views = {name: self._view(name, symbol, now_ns) for name, symbol in symbols.items()}
+        self._may_have_news = _decided_by(views) != told
+        return self._may_have_news
 
     def _view(self, name: str, symbol: SymbolQuality, now_ns: int) -> QualityView:
         """Asked for in every second, changed by news and rarely by time: made anew only then."""
@@ -375,3 +421,10 @@ class QualityTracker:
             view = symbol.view(now_ns, config)
             known = self._known_views[name] = _KnownView(symbol, config, now_ns, until_ns, view)
         return known.view
+
+
+def _decided_by(views: Mapping[str, QualityView]) -> dict[str, tuple[float, float, bool]]:
+    return {
+        name: (view.slippage_bps, view.adverse_markout_bps, view.blocked)
+        for name, view in views.items()
+    }

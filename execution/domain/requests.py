@@ -95,6 +95,7 @@ class RequestDesk:
         self._trades.use_leverage(trade, now)
         self._work.quality.on_entry(request.symbol, plan.plan_id, now)
         self._trades.do(trade, entry_order(trade, plan.entry.price_ticks), now)
+        self._work.settled[request.symbol] = now
         if result.warnings:
             self._trades.order_news(trade, ENTRY, ",".join(result.warnings), now)
 

@@ -1,8 +1,9 @@
 """How long a managed trade can be left alone, so that replay need not look at it at each frame.
 
-`plan_actions` depends on the trade, its orders, the clock, the touch, and whether the trade may grow. Where
-it wanted nothing at the last look and nothing was heard since (the trade is *settled*), only the clock, the
-touch and the state of the book can make it want something: here is when. Whatever `plan_actions` comes to
+`plan_actions` depends on the trade, its orders, the clock, the touch, and whether the trade may grow. What
+it wanted at the last look is under way, and is not wanted again before it is heard of. Where nothing was
+heard since (the trade is *settled*), only the clock, the touch and the state of the book can make it want something
+more: here is when. Whatever `plan_actions` comes to
 depend on must be added here; when in doubt, a look too many does no harm.
 """
 
@@ -22,8 +23,10 @@ from execution.domain.frame_scan import (
     LEVEL,
     LOW,
     NEVER_NS,
+    OTHER_LEVEL,
     SIGN,
     TICK_SIZE,
+    WANTS,
     ends_of_touch,
     first_wanted,
 )
@@ -35,6 +38,7 @@ from strategy.domain.messages import Side, Trailing
 
 _MS = 1_000_000
 _SECOND_NS = 1_000_000_000
+_NOTHING = (NEVER_NS, 0, NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS, 0, 0)
 _AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 
@@ -42,7 +46,7 @@ class Waits:
     """What frames must bring for a look to be needed, a row per symbol of the table (see `frame_scan`)."""
 
     def __init__(self, tick_sizes: Sequence[float]) -> None:
-        self._wants = np.zeros((len(tick_sizes), 5), np.int64)
+        self._wants = np.zeros((len(tick_sizes), WANTS), np.int64)
         self._bounds = np.zeros((len(tick_sizes), 3))
         self._bounds[:, TICK_SIZE] = tick_sizes
         self.due_ns = NEVER_NS
@@ -51,16 +55,21 @@ class Waits:
     def clear(self) -> None:
         """Nothing is waited for."""
         self.due_ns, self._is_clear = NEVER_NS, True
-        self._wants[:] = (NEVER_NS, 0, 0, 0, 0)
+        self._wants[:] = _NOTHING
 
     def due(self, column: int, due_ns: int) -> None:
         """A frame of the symbol at or after an instant."""
         self._wants[column, DUE_NS], self._is_clear = due_ns, False
 
-    def level(self, column: int, sign: int, level: float) -> None:
-        """A touch on the side of `sign` as far as `level`, ticks times the sign; ticks are whole."""
-        self._wants[column, SIGN], self._wants[column, LEVEL] = sign, math.ceil(level)
-        self._is_clear = False
+    def levels(self, column: int, sign: int, *levels: tuple[float, int]) -> None:
+        """A touch on the side of `sign` as far as a level (ticks, times the sign) at or after an instant.
+
+        At most two of these; ticks are whole.
+        """
+        row = self._wants[column]
+        row[SIGN], self._is_clear = sign, False
+        for place, (level, from_ns) in zip((LEVEL, OTHER_LEVEL), levels, strict=False):
+            row[place], row[place + 1] = math.ceil(level), from_ns
 
     def untrusted(self, column: int) -> None:
         """A book out of order; frames of a symbol never pause to grow old."""
@@ -72,7 +81,7 @@ class Waits:
         self._bounds[column, LOW], self._bounds[column, HIGH] = lowest, highest
 
     def first(self, rows: FrameRows, start: int, due_ns: int) -> int:
-        """The first row from `start` on that is waited for, or at or after `due_ns`; else the number of rows."""
+        """The first row from `start` on that is waited for, or at or after `due_ns`; else their number."""
         stop, times = len(rows.words), rows.times
         due_ns = min(due_ns, self.due_ns)
         if start < stop and times[-1] >= due_ns:
@@ -91,27 +100,30 @@ def wait_for_trade(
     `column` is its symbol in the frames, `scene` what there is to see, `looked_ns` the last look at it.
     """
     entry = trade.order_of(ENTRY, scene.orders)
-    if _needs_every_frame(trade, entry):
+    if _needs_every_frame(trade, entry, scene):
         return False
     may_grow = _may_grow(trade, entry)
     if _awaits_the_book(trade, scene, may_grow=may_grow):
         return False
     if may_grow:
         waits.untrusted(column)
-    sign, due_ns, level = trade.plan.side.sign, waits.due_ns, math.inf
+    sign, is_held, levels = trade.plan.side.sign, trade.position_lots > 0, list[tuple[float, int]]()
+    instants_ns = _instants_ns(trade, entry, scene)
     if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
-        level = entry.price_ticks * sign + 1
-    instants_ns = _instants_ns(trade, entry)
-    if trade.plan.trailing is not None and trade.position_lots > 0:
-        best = trade.extreme_ticks * sign
-        level = min(level, max(_trailing_level(trade, trade.plan.trailing), best + 1))
-        instants_ns.append(trade.last_trail_ns + scene.config.trailing_interval_ms * _MS)
+        from_ns = trade.last_reprice_ns + scene.config.reprice_interval_ms * _MS
+        levels.append((entry.price_ticks * sign + 1, from_ns))
+    if is_held and trade.plan.trailing is not None:
+        from_ns = trade.last_trail_ns + scene.config.trailing_interval_ms * _MS
+        level = _trailing_level(trade, trade.plan.trailing)
+        levels.append((max(level, trade.extreme_ticks * sign + 1), from_ns))
+        instants_ns.append(from_ns)
+    due_ns = waits.due_ns
     for at_ns in instants_ns:
         if looked_ns < at_ns < due_ns:
             due_ns = at_ns
     waits.due_ns = due_ns
-    if level < math.inf:
-        waits.level(column, sign, level)
+    if levels:
+        waits.levels(column, sign, *levels)
     return True
 
 
@@ -132,20 +144,20 @@ def note_extremes(trade: ManagedTrade, rows: FrameRows, start: int, stop: int, c
         trade.extreme_ticks = best
 
 
-def _needs_every_frame(trade: ManagedTrade, entry: Order | None) -> bool:
-    """Short states, and those that wait for a usable touch."""
-    if trade.phase is TradePhase.CLOSING or trade.is_stray:
+def _needs_every_frame(trade: ManagedTrade, entry: Order | None, scene: Scene) -> bool:
+    """What waits for a usable touch."""
+    if trade.is_stray:
         return True
     if trade.position_lots <= 0:
-        return entry is None
-    awaits_break_even = bool(trade.tp_filled_lots) and not trade.break_even_moved
-    return bool(trade.unprotected_since_ns) or awaits_break_even
+        return entry is None and trade.phase is not TradePhase.CLOSING
+    return bool(trade.tp_filled_lots) and not trade.break_even_moved and scene.touch is None
 
 
 def _may_grow(trade: ManagedTrade, entry: Order | None) -> bool:
     """An entry or averaging orders rest, or would where nothing forbade them."""
     is_entering = entry is not None and not entry.canceling
-    return is_entering or (trade.position_lots > 0 and bool(trade.plan.dca_levels))
+    is_averaging = trade.phase is not TradePhase.CLOSING and bool(trade.plan.dca_levels)
+    return is_entering or (trade.position_lots > 0 and is_averaging)
 
 
 def _awaits_the_book(trade: ManagedTrade, scene: Scene, *, may_grow: bool) -> bool:
@@ -157,13 +169,24 @@ def _awaits_the_book(trade: ManagedTrade, scene: Scene, *, may_grow: bool) -> bo
     return has_trailing and (touch is None or touch.book_state != BookState.OK)
 
 
-def _instants_ns(trade: ManagedTrade, entry: Order | None) -> list[int]:
-    """When the clock alone may make the trade want something."""
-    instants_ns = list(trade.retry_at_ns.values())
+def _instants_ns(trade: ManagedTrade, entry: Order | None, scene: Scene) -> list[int]:
+    """When the clock alone may make the trade want something.
+
+    A leg that may be tried again then waits for nothing while its order lives.
+    """
+    instants_ns = [
+        at_ns
+        for leg, at_ns in trade.retry_at_ns.items()
+        if trade.order_of(leg, scene.orders) is None
+    ]
     if entry is not None:
         instants_ns.append(trade.entry_deadline_ns)
-    if trade.position_lots > 0 and trade.plan.time_stop_s is not None:
-        instants_ns.append(trade.opened_ts_ns + trade.plan.time_stop_s * _SECOND_NS)
+    if trade.position_lots > 0 and trade.phase is not TradePhase.CLOSING:
+        if trade.plan.time_stop_s is not None:
+            instants_ns.append(trade.opened_ts_ns + trade.plan.time_stop_s * _SECOND_NS)
+        if trade.unprotected_since_ns:
+            wait_ns = scene.config.protect_deadline_ms * _MS
+            instants_ns.append(trade.unprotected_since_ns + wait_ns)
     return instants_ns
 
 

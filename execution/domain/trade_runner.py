@@ -266,17 +266,11 @@ class TradeRunner:
         for action in actions:
             self.do(trade, action, now)
         if not trade.is_stray:  # a stray says nothing of when the symbol's own trade was looked at
-            self._note_look(trade, now, wanted_something=bool(actions))
+            self._work.settled[trade.symbol] = now
         if trade.entered_lots and not trade.is_stray and self._work.records:
             self._show_position(trade, now)
         if is_over(trade, self._work.state.orders):
             self._finish(trade, now)
-
-    def _note_look(self, trade: ManagedTrade, now: int, *, wanted_something: bool) -> None:
-        if wanted_something:
-            self._work.settled.pop(trade.symbol, None)
-        else:
-            self._work.settled[trade.symbol] = now
 
     def do(self, trade: ManagedTrade, action: Action, now: int) -> None:
         if isinstance(action, Place):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from execution.domain.account import AccountBook, account_risk, open_result_usdt
 from execution.domain.config import ExecutionConfig
 from execution.domain.frame_rows import FrameRows
-from execution.domain.frame_scan import NEVER_NS, prices_at
+from execution.domain.frame_scan import prices_at
 from execution.domain.guards import book_reasons
 from execution.domain.orders import PUBLIC_STATUS, Order
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
@@ -222,6 +222,7 @@ class Workspace:
         """Frames that need no look leave their last quotes, and how far the price went."""
         if start >= stop:
             return
+        self.mark_out(rows, start, stop)
         self.quotes_of(rows, start, stop)
         for trade in self.state.trades.values():
             note_extremes(trade, rows, start, stop, self.columns[trade.symbol])
@@ -270,18 +271,13 @@ class Workspace:
         """Net result so far of an open trade, what it would be worth at a price included."""
         return open_result_usdt(trade, price_ticks, self.instruments[trade.symbol])[0]
 
-    def mark_out(self, rows: FrameRows) -> None:
+    def mark_out(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take from frames, in order of emission, the mids that past fills wait for."""
-        quality, start = self.quality, 0
-        while quality.state.markouts and start < len(rows):
-            self.waits.clear()
-            for symbol in quality.state.markouts:
-                if (column := self.columns.get(symbol, -1)) >= 0:
-                    self.waits.due(column, quality.next_due_ns(symbol))
-            start = self.waits.first(rows, start, NEVER_NS)
-            if start < len(rows):
-                quality.on_quote(self.quote(rows, start))
-                start += 1
+        quality = self.quality
+        while start < stop and (due_ns := quality.first_due_ns) <= rows.times[stop - 1]:
+            start += int(rows.times[start:stop].searchsorted(due_ns))
+            quality.on_quote(self.quote(rows, start))
+            start += 1
 
     def held(self, symbol: str) -> list[ManagedTrade]:
         """What holds, or was to hold, lots of a symbol: its trade first, then its strays."""
