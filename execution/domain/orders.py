@@ -36,9 +36,10 @@ class OrderState(StrEnum):
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
 
-    @property
-    def is_final(self) -> bool:
-        return self in _FINAL
+    is_final: bool
+
+    def __init__(self, value: str) -> None:
+        self.is_final = value in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
 
 class OrderTransition(StrEnum):
@@ -54,7 +55,6 @@ class OrderTransition(StrEnum):
 
 
 _S, _T = OrderState, OrderTransition
-_FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED})
 _COLUMNS = (
     _T.SEND, _T.LOSE, _T.ACKNOWLEDGE, _T.OPEN, _T.FILL_PART, _T.FILL_ALL, _T.CANCEL, _T.REJECT, _T.EXPIRE,
 )  # fmt: skip

@@ -26,6 +26,8 @@ from execution.domain.sim_kernel import (
 from market.domain.events import BID, ChunkBuilder, EventChunk
 
 _NO_LEVELS = PLACES // 2
+_FAR = int(FAR)
+NOTHING_MATTERS = (-1, -_FAR, _FAR, _FAR, -_FAR, _FAR, -_FAR, _FAR, -_FAR, 0, 0)  # row of `watch`
 
 
 def writeable(chunk: EventChunk) -> EventChunk:
@@ -54,7 +56,7 @@ class SimBooks:
             self.watch_nothing(symbol)
 
     def watch_nothing(self, symbol: int) -> None:
-        self.watch[symbol] = (-1, -FAR, FAR, FAR, -FAR, FAR, -FAR, FAR, -FAR, 0, 0)
+        self.watch[symbol] = NOTHING_MATTERS
 
     def set_rests(self, rows: Sequence[tuple[int, ...]]) -> None:
         """The resting orders, in order of their priority; replaces those before."""

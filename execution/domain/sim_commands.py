@@ -9,7 +9,7 @@ from execution.domain.sim_floor import SimFloor
 from execution.domain.sim_margin import SimMargins
 from execution.domain.sim_matching import SimMatching
 from execution.domain.sim_orders import SimOrder, new_order
-from execution.domain.sim_rules import Refusal, Standing, refusal_of
+from execution.domain.sim_rules import Money, Refusal, Standing, refusal_of
 from execution.domain.venue import (
     AmendOrder,
     CancelOrder,
@@ -67,9 +67,7 @@ class SimCommands:
             memory.waiting.setdefault(command.symbol, []).append(command)
             return
         order = self._order(command)
-        if refusal := refusal_of(
-            command, floor.instruments[command.symbol], self._standing(command, order)
-        ):
+        if refusal := self._refusal(command, order):
             floor.reports.reject(command, refusal)
             return
         self._accept(order)
@@ -91,26 +89,43 @@ class SimCommands:
             order.qty_lots = floor.reducible_lots(order)
         self._matching.enter_book(order)
 
-    def _standing(
-        self, command: PlaceOrder, order: SimOrder, *, asks_trigger: bool = True
-    ) -> Standing:
+    def _refusal(
+        self, command: PlaceOrder, order: SimOrder, *, live: SimOrder | None = None
+    ) -> Refusal | None:
+        """Why not to take `order`, or not to change `live`, which counts among what is there, into it."""
+        floor, symbol = self._floor, command.symbol
+        reference = (
+            command.price_ticks or command.trigger_ticks or floor.market.reference_tick(symbol)
+        )
+        standing = self._standing(command, reference, live)
+        instrument = floor.instruments[symbol]
+        return refusal_of(command, instrument, standing, lambda: self._money(order, reference))
+
+    def _standing(self, command: PlaceOrder, reference: int, live: SimOrder | None) -> Standing:
         floor, symbol = self._floor, command.symbol
         config, market = floor.settings.of(symbol), floor.market
-        reference = command.price_ticks or command.trigger_ticks or market.reference_tick(symbol)
-        orders, position = floor.orders_of(symbol), floor.position(symbol).lots
+        orders, is_conditional = floor.orders_of(symbol), command.type.is_conditional
         waiting = sum(1 for o in orders if o.is_waiting_for_trigger and not o.attached)
-        after = position + order.side.sign * order.leaves_lots
+        asks_trigger = is_conditional and (live is None or live.is_waiting_for_trigger)
+        names_price = command.price_ticks is not None and not is_conditional
+        itself = live is not None
         return Standing(
             reference_tick=reference,
-            band=market.band(symbol, config.sim_price_band_bps),
+            band=market.band(symbol, config.sim_price_band_bps) if names_price else None,
             trigger_tick=market.trigger_tick(symbol, command.trigger_by) if asks_trigger else None,
-            position_lots=position,
+            position_lots=floor.position(symbol).lots,
+            active_orders_left=config.sim.max_active_orders - (len(orders) - waiting) + itself,
+            conditional_orders_left=config.sim.max_conditional_orders - waiting + itself,
+        )
+
+    def _money(self, order: SimOrder, reference: int) -> Money:
+        floor, symbol = self._floor, order.symbol
+        after = floor.position(symbol).lots + order.side.sign * order.leaves_lots
+        return Money(
             available_usdt=self._margins.available_usdt(),
-            margin_usdt=self._margins.added_usdt(command, order.as_priced(reference)),
+            margin_usdt=self._margins.added_usdt(order.as_priced(reference)),
             value_usdt=floor.instruments[symbol].notional(reference, abs(after)),
             largest_value_usdt=self._largest_value_usdt(symbol),
-            active_orders_left=config.sim.max_active_orders - (len(orders) - waiting),
-            conditional_orders_left=config.sim.max_conditional_orders - waiting,
         )
 
     def _largest_value_usdt(self, symbol: str) -> Decimal:
@@ -142,11 +157,7 @@ class SimCommands:
         self, order: SimOrder, price: int | None, qty: int, trigger: int | None
     ) -> Refusal | None:
         wanted = order.as_command(price, qty, trigger)
-        standing = self._standing(
-            wanted, order.as_priced(price or 0, qty), asks_trigger=order.is_waiting_for_trigger
-        )
-        standing = standing.with_room_for_one()  # it is there already
-        return refusal_of(wanted, self._floor.instruments[order.symbol], standing)
+        return self._refusal(wanted, order.as_priced(price or 0, qty), live=order)
 
     def _apply_amend(
         self, order: SimOrder, price: int | None, qty: int, trigger: int | None

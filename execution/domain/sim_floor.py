@@ -83,13 +83,15 @@ class SimFloor:
 
     def held(self) -> list[str]:
         """Symbols with a position, by name."""
-        return sorted(s for s, p in self.memory.ledger.positions.items() if p.lots)
+        held = [s for s, p in self.memory.ledger.positions.items() if p.lots]
+        return held if len(held) < 2 else sorted(held)
 
     def orders_of(self, symbol: str) -> list[SimOrder]:
         return [order for order in self.memory.orders.values() if order.symbol == symbol]
 
     def resting(self, symbol: str) -> list[SimOrder]:
-        return [order for order in self.orders_of(symbol) if order.rests]
+        orders = self.memory.orders.values()
+        return [o for o in orders if o.symbol == symbol and not o.is_waiting_for_trigger]
 
     def reducible_lots(self, order: SimOrder) -> int:
         """How much of the position this order could close."""

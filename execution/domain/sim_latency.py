@@ -15,7 +15,8 @@ def latency_ns(command: VenueCommand, config: ExecutionConfig, number: int) -> i
         way_ms = config.sim.amend_latency_ms
     elif isinstance(command, CancelOrder) and config.sim.cancel_latency_ms >= 0:
         way_ms = config.sim.cancel_latency_ms
-    jitter_ms = config.sim.latency_jitter_ms * even_draw(config.sim.seed, number)
+    most_ms = config.sim.latency_jitter_ms
+    jitter_ms = most_ms * even_draw(config.sim.seed, number) if most_ms else 0.0
     return round((way_ms + jitter_ms) * 1e6)
 
 

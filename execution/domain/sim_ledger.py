@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 import msgspec
 
@@ -64,8 +65,14 @@ def tick_lot_usdt(instrument: Instrument) -> Decimal:
 
 def fee_usdt(instrument: Instrument, price_ticks: int, lots: int, rate_bps: float) -> Decimal:
     """Fee of one fill, positive when paid, in steps of 1e-8."""
-    rate = Decimal(repr(rate_bps)) / 10_000
+    rate = _fraction(rate_bps)
     return (instrument.notional(price_ticks, lots) * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
+
+
+@lru_cache(maxsize=256)
+def _fraction(rate_bps: float) -> Decimal:
+    """As it is written in the config."""
+    return Decimal(repr(rate_bps)) / 10_000
 
 
 class SimLedger(msgspec.Struct, kw_only=True):
@@ -75,7 +82,10 @@ class SimLedger(msgspec.Struct, kw_only=True):
     positions: dict[str, SimPosition] = {}
 
     def position(self, symbol: str) -> SimPosition:
-        return self.positions.setdefault(symbol, SimPosition())
+        position = self.positions.get(symbol)
+        if position is None:
+            position = self.positions[symbol] = SimPosition()
+        return position
 
     def apply(
         self, symbol: str, side: OrderSide, price_ticks: int, lots: int, fee: Decimal
@@ -103,12 +113,13 @@ class SimLedger(msgspec.Struct, kw_only=True):
         """Wallet plus unrealised PnL at the given marks (only symbols with a position need one)."""
         equity = self.deposit_usdt
         for symbol, position in self.positions.items():
-            if not position.has_traded:
+            spent, lots = position.spent_tick_lots, position.lots
+            if not (lots or spent or position.paid_usdt):
                 continue
             instrument = instruments[symbol]
-            equity -= position.paid_usdt + position.spent_tick_lots * tick_lot_usdt(instrument)
-            if position.lots:
-                equity += instrument.lots_to_qty(position.lots) * mark_usdt[symbol]
+            equity -= position.paid_usdt + spent * tick_lot_usdt(instrument)
+            if lots:
+                equity += instrument.qty_step * lots * mark_usdt[symbol]
         return equity
 
     def wallet_usdt(self, instruments: Mapping[str, Instrument]) -> Decimal:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from execution.domain.sim_config import MarginMode
 from execution.domain.sim_floor import SimFloor
 from execution.domain.sim_ledger import tick_lot_usdt
 from execution.domain.sim_memory import SimulatedAccount
 from execution.domain.sim_orders import SimOrder
-from execution.domain.venue import PlaceOrder
 from strategy.domain.margin import (
     bankruptcy_price,
     initial_margin_usdt,
@@ -21,11 +21,21 @@ from strategy.domain.margin import (
 _ZERO, _ONE = Decimal(0), Decimal(1)
 
 
+class _Figures(NamedTuple):
+    """A position's money, for as long as `basis` is the same."""
+
+    basis: tuple[object, ...]
+    entry_value_usdt: Decimal
+    initial_usdt: Decimal
+    maintenance_usdt: Decimal
+
+
 class SimMargins:
     """Figures of positions and orders. The formulas are linear: value stands in for price, at qty 1."""
 
     def __init__(self, floor: SimFloor) -> None:
         self._floor = floor
+        self._known: dict[str, _Figures] = {}
 
     @property
     def is_isolated(self) -> bool:
@@ -42,23 +52,35 @@ class SimMargins:
 
     def entry_value_usdt(self, symbol: str) -> Decimal:
         """Value of a position at its average entry, >= 0."""
-        position = self._floor.position(symbol)
-        cost = Decimal(abs(position.entry_numerator)) / Decimal(position.entry_denominator)
-        return cost * tick_lot_usdt(self._floor.instruments[symbol])
+        return self._figures(symbol).entry_value_usdt
 
     def initial_usdt(self, symbol: str) -> Decimal:
-        position, value = self._floor.position(symbol), self.entry_value_usdt(symbol)
-        sign, taker = _sign(position.lots), self._floor.settings.taker_rate(symbol)
-        margin = initial_margin_usdt(sign, value, _ONE, self.leverage(symbol), taker)
-        return margin - position.margin_eaten_usdt
+        margin = self._figures(symbol).initial_usdt
+        return margin - self._floor.position(symbol).margin_eaten_usdt
 
     def maintenance_usdt(self, symbol: str) -> Decimal:
-        sign, taker = (
-            _sign(self._floor.position(symbol).lots),
-            self._floor.settings.taker_rate(symbol),
+        return self._figures(symbol).maintenance_usdt
+
+    def _figures(self, symbol: str) -> _Figures:
+        """Reckoned once for a position: asked for at every event that finds it."""
+        floor, position = self._floor, self._floor.position(symbol)
+        leverage = self.leverage(symbol)
+        basis = (
+            position.lots, position.entry_numerator, position.entry_denominator, leverage, floor.settings,
+        )  # fmt: skip
+        known = self._known.get(symbol)
+        if known is not None and known.basis == basis:
+            return known
+        sign, taker = _sign(position.lots), floor.settings.taker_rate(symbol)
+        cost = Decimal(abs(position.entry_numerator)) / Decimal(position.entry_denominator)
+        value, table = cost * tick_lot_usdt(floor.instruments[symbol]), floor.settings.table(symbol)
+        known = self._known[symbol] = _Figures(
+            basis,
+            value,
+            initial_margin_usdt(sign, value, _ONE, leverage, taker),
+            maintenance_margin_usdt(sign, value, _ONE, leverage, taker, table),
         )
-        value, table = self.entry_value_usdt(symbol), self._floor.settings.table(symbol)
-        return maintenance_margin_usdt(sign, value, _ONE, self.leverage(symbol), taker, table)
+        return known
 
     def isolated_liquidation_usdt(self, symbol: str) -> Decimal:
         """Mark price at which an isolated position is liquidated."""
@@ -129,10 +151,10 @@ class SimMargins:
                     )
         return locked
 
-    def added_usdt(self, command: PlaceOrder, wanted: SimOrder) -> Decimal:
+    def added_usdt(self, wanted: SimOrder) -> Decimal:
         """How much more is locked with `wanted` (priced) in the place of the order of its id."""
-        symbol = command.symbol
-        after = self.orders_usdt(symbol, without=command.client_order_id, plus=wanted)
+        symbol = wanted.symbol
+        after = self.orders_usdt(symbol, without=wanted.client_order_id, plus=wanted)
         return after - self.orders_usdt(symbol)
 
     # -- account ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from execution.domain.sim_book import SimBooks
+from execution.domain.sim_book import NOTHING_MATTERS, SimBooks
 from execution.domain.sim_kernel import (
     BUY_TICK,
     EVERY_BOOK,
@@ -82,12 +82,13 @@ class SimMarket:
 
     def trigger_price_1e9(self, symbol: str, by: TriggerBy) -> int:
         """Where a recording has no mark or index price, the last price stands in; 0 = unknown."""
-        facts = self.books.facts[self.index(symbol)]
-        if by is TriggerBy.MARK and facts[MARK_1E9]:
-            return int(facts[MARK_1E9])
-        if by is TriggerBy.INDEX and facts[INDEX_1E9]:
-            return int(facts[INDEX_1E9])
-        return int(facts[LAST_TICK]) * self._tick_1e9[symbol]
+        facts = self.books.facts[self._indices[symbol]].tolist()
+        known: int = 0
+        if by is TriggerBy.MARK:
+            known = facts[MARK_1E9]
+        elif by is TriggerBy.INDEX:
+            known = facts[INDEX_1E9]
+        return known or facts[LAST_TICK] * self._tick_1e9[symbol]
 
     def trigger_1e9(self, order: SimOrder) -> int:
         return (order.trigger_ticks or 0) * self._tick_1e9[order.symbol]
@@ -130,40 +131,43 @@ class SimMarket:
         is_pro_rata: bool,
     ) -> None:
         """Tell the kernel which prices of this symbol concern us."""
-        index = self.index(symbol)
-        self.books.watch_nothing(index)
-        if not orders and not is_waiting and not position_sign:
-            return
-        row = self.books.watch[index]
-        row[EVERY_BOOK] = int(is_waiting or any(o.trigger_is_reached for o in orders))
-        row[FUNDING] = int(position_sign != 0)
-        row[FOLLOW] = int(
-            any(o.rests and (is_pro_rata or o.queue_ahead_lots is None) for o in orders)
-        )
-        for order in orders:
-            if order.is_waiting_for_trigger:
-                self._watch_price(
-                    symbol, order.trigger_by, self.trigger_1e9(order), rises=order.triggers_on_rise
-                )
-            elif order.side is OrderSide.BUY:
-                row[BUY_TICK] = max(row[BUY_TICK], order.price_ticks or 0)
-            else:
-                row[SELL_TICK] = min(row[SELL_TICK], order.price_ticks or _FAR)
+        row = [*NOTHING_MATTERS]
+        if orders or is_waiting or position_sign:
+            row[EVERY_BOOK] = int(is_waiting or any(o.trigger_is_reached for o in orders))
+            row[FUNDING] = int(position_sign != 0)
+            row[FOLLOW] = int(
+                any(o.rests and (is_pro_rata or o.queue_ahead_lots is None) for o in orders)
+            )
+            for order in orders:
+                self._watch_order(row, order)
         if liquidation_usdt is not None:
             rounding = ROUND_CEILING if position_sign > 0 else ROUND_FLOOR
             price = int((liquidation_usdt.scaleb(9)).to_integral_value(rounding))
-            self._watch_price(symbol, TriggerBy.MARK, price, rises=position_sign < 0)
+            self._watch_price(row, symbol, TriggerBy.MARK, price, rises=position_sign < 0)
+        self.books.watch[self._indices[symbol]] = row
 
-    def _watch_price(self, symbol: str, by: TriggerBy, price_1e9: int, *, rises: bool) -> None:
+    def _watch_order(self, row: list[int], order: SimOrder) -> None:
+        if order.is_waiting_for_trigger:
+            trigger = self.trigger_1e9(order)
+            self._watch_price(
+                row, order.symbol, order.trigger_by, trigger, rises=order.triggers_on_rise
+            )
+        elif order.side is OrderSide.BUY:
+            row[BUY_TICK] = max(row[BUY_TICK], order.price_ticks or 0)
+        else:
+            row[SELL_TICK] = min(row[SELL_TICK], order.price_ticks or _FAR)
+
+    def _watch_price(
+        self, row: list[int], symbol: str, by: TriggerBy, price_1e9: int, *, rises: bool
+    ) -> None:
         """Wake up when the price of a kind reaches a level; ours may only be too early, never too late."""
-        index, tick_1e9 = self.index(symbol), self._tick_1e9[symbol]
-        row, facts = self.books.watch[index], self.books.facts[index]
+        tick_1e9 = self._tick_1e9[symbol]
         rise, fall, value = LAST_RISE, LAST_FALL, 0
         if by is not TriggerBy.LAST:
             rise, fall = (
                 (MARK_RISE, MARK_FALL) if by is TriggerBy.MARK else (INDEX_RISE, INDEX_FALL)
             )
-            if facts[_KNOWN[rise]]:
+            if self.books.facts[self._indices[symbol], _KNOWN[rise]]:
                 value = price_1e9
             else:  # the first price of this kind must wake us: until then the last price stands in
                 row[rise] = 1
@@ -196,7 +200,9 @@ class SimMarket:
 
     def read_queues(self) -> None:
         """Take back what the kernel made of the queues."""
-        for order, row in zip(self._queued, self.books.rests, strict=False):
-            ahead = int(row[R_AHEAD])
-            order.queue_ahead_lots = None if ahead < 0 else ahead
-            order.queue_shown_lots, order.queue_traded_lots = int(row[R_SHOWN]), int(row[R_TRADED])
+        if not self._queued:
+            return
+        rows = self.books.rests[: len(self._queued)].tolist()
+        for order, row in zip(self._queued, rows, strict=True):
+            order.queue_ahead_lots = None if row[R_AHEAD] < 0 else row[R_AHEAD]
+            order.queue_shown_lots, order.queue_traded_lots = row[R_SHOWN], row[R_TRADED]

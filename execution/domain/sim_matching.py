@@ -136,8 +136,7 @@ class SimMatching:
     def _has_margin(self, order: SimOrder) -> bool:
         price = order.price_ticks or self._floor.market.reference_tick(order.symbol)
         wanted = order.as_priced(price)
-        command = order.as_command(price, order.qty_lots, None)
-        return self._margins.added_usdt(command, wanted) <= self._margins.available_usdt()
+        return self._margins.added_usdt(wanted) <= self._margins.available_usdt()
 
     # -- fills and ends -----------------------------------------------------------------------------
 

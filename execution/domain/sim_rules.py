@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -21,31 +22,33 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     `reference_tick` is the price its notional is measured at, `band` the lowest price a sell and the
     highest a buy may name (None: no price known), `trigger_tick` the current price of the kind that
-    triggers it; `margin_usdt` is what it would lock more than now.
+    triggers it.
     """
 
     reference_tick: int
     band: tuple[int, int] | None
     trigger_tick: int | None
     position_lots: int
+    active_orders_left: int
+    conditional_orders_left: int
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order that adds is measured against, USDT; `margin_usdt`: what it locks more than now."""
+
     available_usdt: Decimal
     margin_usdt: Decimal
     value_usdt: Decimal  # of the position were it filled
     largest_value_usdt: Decimal  # at the leverage in use
-    active_orders_left: int
-    conditional_orders_left: int
-
-    def with_room_for_one(self) -> Standing:
-        """The order asked about is among those counted."""
-        return msgspec.structs.replace(
-            self,
-            active_orders_left=self.active_orders_left + 1,
-            conditional_orders_left=self.conditional_orders_left + 1,
-        )
 
 
-def refusal_of(command: PlaceOrder, instrument: Instrument, now: Standing) -> Refusal | None:
-    """The first reason, in the venue's own order, not to take `command`; None accepts it."""
+def refusal_of(
+    command: PlaceOrder, instrument: Instrument, now: Standing, money: Callable[[], Money]
+) -> Refusal | None:
+    """The first reason, in the venue's own order, not to take `command`; None accepts it.
+
+    `money` is asked only where the answer hangs on it.
+    """
     reducing = command.reduce_only or command.close_on_trigger
     if command.qty_lots < 0 or (command.qty_lots == 0 and not reducing):
         return Refusal(VenueCode.PARAMETER, "quantity must be above zero")
@@ -57,7 +60,7 @@ def refusal_of(command: PlaceOrder, instrument: Instrument, now: Standing) -> Re
         or _trigger_refusal(command, now.trigger_tick)
         or _count_refusal(command, now)
         or _attached_refusal(command, now.reference_tick)
-        or _money_refusal(command, now, reducing)
+        or _money_refusal(command, now.position_lots, money, reducing)
     )
 
 
@@ -150,15 +153,18 @@ def trading_stop_refusal(
     return None
 
 
-def _money_refusal(command: PlaceOrder, now: Standing, reducing: bool) -> Refusal | None:
+def _money_refusal(
+    command: PlaceOrder, position_lots: int, money: Callable[[], Money], reducing: bool
+) -> Refusal | None:
     if reducing:
-        if now.position_lots * command.side.sign >= 0 and not command.type.is_conditional:
+        if position_lots * command.side.sign >= 0 and not command.type.is_conditional:
             return Refusal(
                 VenueCode.REDUCE_ONLY, "current position is zero or on this side: reduce-only rule"
             )
         return None
     if command.type.is_conditional:
         return None  # locks nothing before it triggers
+    now = money()
     if now.margin_usdt > 0 and now.value_usdt > now.largest_value_usdt:
         return Refusal(
             VenueCode.POSITION_ABOVE_TIER,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -22,11 +23,13 @@ LIQUIDATION, LIQUIDATED = "LIQUIDATION", "LIQUIDATED"  # a leg that no order of 
 UNSEEN, POSITION_DIFFERS = "UNSEEN", "POSITION_DIFFERS"  # the same for what only its position tells
 
 
+@lru_cache(maxsize=256)
 def dca_leg(level: int) -> str:
     """Leg name of averaging order `level`, counted from 1."""
     return f"DCA{level}"
 
 
+@lru_cache(maxsize=256)
 def tp_leg(level: int) -> str:
     """Leg name of take-profit `level`, counted from 1."""
     return f"TP{level}"
@@ -159,12 +162,14 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
 
     def gain_ticks(self, price_ticks: float) -> float:
         """How far `price_ticks` lies in our favour from the average entry."""
-        return (price_ticks - self.average_entry_ticks) * self.plan.side.sign
+        entered = self.entered_lots
+        average = self.entry_tick_lots / entered if entered else 0.0
+        return (price_ticks - average) * self.plan.side.sign
 
     def order_of(self, leg: str, orders: Mapping[str, Order]) -> Order | None:
         """The newest order of a leg while it is live."""
         order = orders.get(self.orders.get(leg, ""))
-        return order if order is not None and order.is_live else None
+        return order if order is not None and not order.state.is_final else None
 
     def live_orders(self, orders: Mapping[str, Order]) -> list[Order]:
         return [o for leg in self.orders if (o := self.order_of(leg, orders)) is not None]
@@ -206,17 +211,17 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         What is too small for the venue, or was given up, goes on to the next; past the last it is left
         to the stop. They never sum to more than was entered.
         """
-        targets, carried, before = [], 0, 0
-        planned = 0
+        targets, carried, before, planned = [], 0, 0, 0
+        entered, whole, least = self.entered_lots, self.plan.qty_lots, self.min_lots
         for level, leg in enumerate(self.plan.take_profits, start=1):
-            planned += leg.qty_lots
-            up_to = self.entered_lots * planned // self.plan.qty_lots
-            lots, before = up_to - before + carried, up_to
             name = tp_leg(level)
+            planned += leg.qty_lots
+            up_to = entered * planned // whole
+            lots, before = up_to - before + carried, up_to
             kept = lots
-            if name in self.given_up:
+            if self.given_up and name in self.given_up:
                 kept = min(lots, self.tp_filled_lots.get(name, 0))
-            elif lots < self.min_lots:
+            elif lots < least:
                 kept = 0
             targets.append(kept)
             carried = lots - kept

@@ -2,9 +2,9 @@
 
 `plan_actions` depends on the trade, its orders, the clock, the touch, and whether the trade may grow. What
 it wanted at the last look is under way, and is not wanted again before it is heard of. Where nothing was
-heard since (the trade is *settled*), only the clock, the touch and the state of the book can make it want something
-more: here is when. Whatever `plan_actions` comes to
-depend on must be added here; when in doubt, a look too many does no harm.
+heard since (the trade is *settled*), only the clock, the touch and the state of the book can make it want
+something more: here is when. Whatever `plan_actions` comes to depend on must be added here; when in doubt,
+a look too many does no harm.
 """
 
 from __future__ import annotations

@@ -23,15 +23,18 @@ def follow_price(trade: ManagedTrade, scene: Scene) -> None:
     if quote.book_state != BookState.OK:
         return
     price = float(quote.exit_ticks(trade.plan.side))
-    if trade.gain_ticks(price) > trade.gain_ticks(trade.best_ticks):
+    gain = trade.gain_ticks(price)
+    if gain > trade.gain_ticks(trade.best_ticks):
         trade.best_ticks = price
-    if trade.gain_ticks(price) < trade.gain_ticks(trade.worst_ticks):
+    if gain < trade.gain_ticks(trade.worst_ticks):
         trade.worst_ticks = price
     _trail(trade, price, scene)
 
 
 def first_target_reached(trade: ManagedTrade) -> bool:
     """The nearest take-profit that is not too small for the venue has filled."""
+    if not trade.tp_filled_lots:
+        return False
     targets = trade.tp_targets()
     first = next((n for n, lots in enumerate(targets, start=1) if lots > 0), None)
     return first is not None and _is_filled(trade, first)
@@ -43,8 +46,11 @@ def _is_filled(trade: ManagedTrade, level: int) -> bool:
 
 
 def _break_even_is_due(trade: ManagedTrade) -> bool:
-    after, targets = trade.plan.break_even_after_tp, trade.tp_targets()
-    if after is None or not targets:
+    after = trade.plan.break_even_after_tp
+    if after is None or not trade.tp_filled_lots:
+        return False
+    targets = trade.tp_targets()
+    if not targets:
         return False
     level = min(after, len(targets))
     while level < len(targets) and targets[level - 1] == 0:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from execution.domain.config import ExecutionConfig
 from execution.domain.exposure import most_market_lots
@@ -15,29 +14,46 @@ MS = 1_000_000
 AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 
-@dataclass(slots=True, kw_only=True)
 class Scene:
-    """One look at one trade. `alerts` collects what people should be told."""
+    """One look at one trade. `alerts` collects what people should be told.
 
-    orders: Mapping[str, Order]
-    quote: Quote | None
-    now_ns: int
-    config: ExecutionConfig
-    instrument: Instrument
-    no_adding: str = ""  # why no entry or averaging order may rest or leave now
-    others_lots: int = 0  # signed: what else is held of the symbol; told to a stray only
-    alerts: list[str] = field(default_factory=list)
+    `others_lots`: signed, what else is held of the symbol; told to a stray only.
+    """
+
+    __slots__ = (
+        "_why", "alerts", "config", "instrument", "now_ns", "orders", "others_lots", "quote", "touch",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        orders: Mapping[str, Order],
+        quote: Quote | None,
+        now_ns: int,
+        config: ExecutionConfig,
+        instrument: Instrument,
+        why_no_adding: Callable[[], str],
+        others_lots: int = 0,
+    ) -> None:
+        self.orders = orders
+        self.quote = quote
+        # the quote, where it has prices
+        self.touch = quote if quote is not None and quote.has_touch else None
+        self.now_ns = now_ns
+        self.config = config
+        self.instrument = instrument
+        self.others_lots = others_lots
+        self.alerts: list[str] = []
+        self._why = why_no_adding
+
+    @property
+    def no_adding(self) -> str:
+        """Why no entry or averaging order may rest or leave now; asked for by few looks."""
+        return self._why()
 
     @property
     def most_lots(self) -> int:
         """What one order at market can carry."""
         return most_market_lots(self.instrument)
-
-    @property
-    def touch(self) -> Quote | None:
-        """The quote, where it has prices."""
-        quote = self.quote
-        return quote if quote is not None and quote.has_touch else None
 
     @property
     def may_add(self) -> bool:

@@ -16,9 +16,11 @@ class OrderSide(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
-    @property
-    def sign(self) -> int:
-        return 1 if self is OrderSide.BUY else -1
+    sign: int
+
+    def __init__(self, value: str) -> None:
+        """Kept with the member: looked up far more often than there are orders."""
+        self.sign = 1 if value == "BUY" else -1
 
     @property
     def opposite(self) -> OrderSide:
@@ -33,18 +35,14 @@ class OrderType(StrEnum):
     STOP_LIMIT = "STOP_LIMIT"
     TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
 
-    @property
-    def is_conditional(self) -> bool:
-        return self not in (OrderType.LIMIT, OrderType.MARKET)
+    is_conditional: bool
+    is_stop: bool  # triggered by a price that moves against the position it closes
+    has_price: bool
 
-    @property
-    def is_stop(self) -> bool:
-        """Triggered by a price that moves against the position it closes."""
-        return self in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
-
-    @property
-    def has_price(self) -> bool:
-        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT)
+    def __init__(self, value: str) -> None:
+        self.is_conditional = value not in ("LIMIT", "MARKET")
+        self.is_stop = value.startswith("STOP_")
+        self.has_price = value.endswith("LIMIT")
 
 
 class TimeInForce(StrEnum):

@@ -132,14 +132,15 @@ class Workspace:
 
     def scene(self, trade: ManagedTrade, now_ns: int) -> Scene:
         """What there is to see of `trade` now."""
+        symbol = trade.symbol
         return Scene(
-            orders=self.state.orders,
-            quote=self.quotes.get(trade.symbol),
-            now_ns=now_ns,
-            config=self.config_for(trade.symbol),
-            instrument=self.instruments[trade.symbol],
-            no_adding=self._why_no_adding(trade.symbol, now_ns),
-            others_lots=self._others_lots(trade) if trade.is_stray else 0,
+            self.state.orders,
+            self.quotes.get(symbol),
+            now_ns,
+            self.config_for(symbol),
+            self.instruments[symbol],
+            lambda: self._why_no_adding(symbol, now_ns),
+            self._others_lots(trade) if trade.is_stray else 0,
         )
 
     def _others_lots(self, trade: ManagedTrade) -> int:

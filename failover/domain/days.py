@@ -11,7 +11,12 @@ NS_PER_DAY = 86_400_000_000_000
 
 def utc_day(ts_ns: int) -> str:
     """The UTC day of an instant in nanoseconds since the epoch, as `YYYY-MM-DD`."""
-    return (_EPOCH + timedelta(days=ts_ns // NS_PER_DAY)).date().isoformat()
+    return _day_name(ts_ns // NS_PER_DAY)
+
+
+@lru_cache(maxsize=64)
+def _day_name(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def iso_ms(ts_ns: int) -> str:

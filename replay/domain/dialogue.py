@@ -125,10 +125,10 @@ class Dialogue:
             observer.on_execution(outputs, now_ns)
         news: list[ExecutionEvent | ExecutionSnapshot] = []
         for output in outputs:
-            if isinstance(output, _COMMANDS):
-                self._venue.submit(output)
-            elif isinstance(output, _NEWS):
+            if isinstance(output, _NEWS):
                 news.append(output)
+            elif isinstance(output, _COMMANDS):
+                self._venue.submit(output)
         return news
 
     def _requests_of(

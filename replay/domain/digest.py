@@ -19,6 +19,17 @@ import numpy as np
 from market.domain.frames import FRAME_DTYPE, Frames
 
 _SIZE_BYTES = 16
+_AT_ONCE_BYTES = 1 << 16
+
+
+_NAMES: dict[type, bytes] = {}  # of decisions, as they are hashed
+
+
+def _name_of(kind: type) -> bytes:
+    name = _NAMES.get(kind)
+    if name is None:
+        name = _NAMES[kind] = kind.__name__.encode() + b"\0"
+    return name
 
 
 class RunDigest:
@@ -28,6 +39,7 @@ class RunDigest:
         """`assumptions`: instruments, configs, whatever else the run depends on; part of the digest."""
         self._frames = hashlib.blake2b(digest_size=_SIZE_BYTES)
         self._decisions = hashlib.blake2b(digest_size=_SIZE_BYTES)
+        self._waiting = bytearray()  # decisions that are not hashed yet
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         self.add_decisions("ASSUMED", 0, assumptions)
 
@@ -38,12 +50,22 @@ class RunDigest:
 
     def add_decisions(self, source: str, now_ns: int, decisions: Iterable[Any]) -> None:
         """Take what `source` (STRATEGY, EXECUTION, VENUE) put out at core time `now_ns`, in order."""
-        head = source[:1].encode() + now_ns.to_bytes(8, "little", signed=True)
+        head, encode, waiting = None, self._encode, self._waiting
         for decision in decisions:
-            part = type(decision).__name__.encode() + b"\0" + self._encode(decision)
-            self._decisions.update(head + len(part).to_bytes(4, "little") + part)
+            if head is None:
+                head = source[:1].encode() + now_ns.to_bytes(8, "little", signed=True)
+            name, body = _name_of(type(decision)), encode(decision)
+            waiting += head + (len(name) + len(body)).to_bytes(4, "little") + name + body
+        if len(waiting) > _AT_ONCE_BYTES:
+            self._hash_waiting()
+
+    def _hash_waiting(self) -> None:
+        """What is hashed at once plays no part: it is one stream of bytes."""
+        self._decisions.update(self._waiting)
+        self._waiting.clear()
 
     def hexdigest(self) -> str:
         """Of everything taken so far; more may follow."""
+        self._hash_waiting()
         both = self._frames.digest() + self._decisions.digest()
         return hashlib.blake2b(both, digest_size=_SIZE_BYTES).hexdigest()

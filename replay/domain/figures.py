@@ -116,10 +116,11 @@ class DigestObserver:
         decisions = [
             output
             for output in outputs
-            if not isinstance(output, _SAID_AGAIN)
+            if type(output) not in _SAID_AGAIN
             or (isinstance(output, RecordRow) and output.row.get("record") == "TRADE")
         ]
-        self._digest.add_decisions("EXECUTION", now_ns, decisions)
+        if decisions:
+            self._digest.add_decisions("EXECUTION", now_ns, decisions)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
         self._digest.add_decisions("VENUE", now_ns, (update,))

@@ -77,6 +77,33 @@ class AccountTracker:
             reasons.append("trading is switched off")
         return reasons
 
+    def money(self, ts_ns: int) -> AccountRisk | None:
+        """The figures that stop every entry: nothing of what is held or under way, symbol by symbol."""
+        snapshot = self.snapshot
+        return None if snapshot is None else self._risk_of(snapshot, ts_ns)
+
+    def _risk_of(
+        self,
+        snapshot: ExecutionSnapshot,
+        ts_ns: int,
+        exposures: tuple[Exposure, ...] = (),
+        locked_usdt: float = 0.0,
+        under_way: int = 0,
+    ) -> AccountRisk:
+        return AccountRisk(
+            ts_ns=ts_ns,
+            equity=snapshot.equity,
+            available=max(0.0, snapshot.available - locked_usdt),
+            equity_peak=snapshot.equity_peak,
+            realized_pnl_today=snapshot.realized_pnl_today,
+            unrealized_pnl=sum(position.unrealized_pnl for position in snapshot.positions),
+            exposures=exposures,
+            trades_this_hour=snapshot.trades_this_hour + under_way,
+            losses_in_row=snapshot.losses_in_row,
+            paused_until_ns=max(self._paused_until_ns, snapshot.paused_until_ns),
+            day_open_equity=snapshot.day_open_equity,
+        )
+
     def view(self, ts_ns: int, tracks: Iterable[SymbolTrack]) -> AccountRisk | None:
         """Account figures for the limits, worst case of what is still under way included."""
         snapshot = self.snapshot
@@ -97,19 +124,7 @@ class AccountTracker:
                 under_way += symbol not in snapshot.pending_entries
         for symbol in snapshot.pending_entries:
             exposures.setdefault(symbol, self._unknown_entry(symbol, snapshot))
-        return AccountRisk(
-            ts_ns=ts_ns,
-            equity=snapshot.equity,
-            available=max(0.0, snapshot.available - locked),
-            equity_peak=snapshot.equity_peak,
-            realized_pnl_today=snapshot.realized_pnl_today,
-            unrealized_pnl=sum(position.unrealized_pnl for position in snapshot.positions),
-            exposures=tuple(exposures.values()),
-            trades_this_hour=snapshot.trades_this_hour + under_way,
-            losses_in_row=snapshot.losses_in_row,
-            paused_until_ns=max(self._paused_until_ns, snapshot.paused_until_ns),
-            day_open_equity=snapshot.day_open_equity,
-        )
+        return self._risk_of(snapshot, ts_ns, tuple(exposures.values()), locked, under_way)
 
     def _worst_case(self, track: SymbolTrack, snapshot: ExecutionSnapshot) -> Exposure:
         known = track.pending.exposure if track.pending is not None else None

@@ -105,8 +105,10 @@ class StrategyCore:
         self._now_ns = 0
         self._told_second = -1
         self._risk_due_ns: int | None = None
+        self._watched: ExecutionSnapshot | None = None  # last looked at for the limits
         self._stopped = False  # account limits stopped entries at the last look
         self._by_market = GlobalStatus()  # safe mode not included
+        self._market_basis: tuple[GlobalStatus, tuple[str, ...]] | None = None
         self.dropped_frames = 0
         self.scorer_failures: Counter[str] = Counter()
         self._waiting = self._place(symbols)
@@ -183,6 +185,7 @@ class StrategyCore:
         for track in self._by_symbol.values():
             track.scorer_failure = ""
         self._waiting.price()
+        self._watched = None
         self._watch_risk(self._now_ns)
         self._wait()
         return self._transitions.take_outputs()
@@ -405,8 +408,11 @@ class StrategyCore:
 
     def _follow_market(self, ts_ns: int) -> None:
         """The market's regime with safe mode on top; a change is told and takes back entries."""
-        before = self._bench.market
-        now = with_safe_mode(self._by_market, self._account.safe_mode_reasons)
+        basis = (self._by_market, self._account.safe_mode_reasons)
+        if basis == self._market_basis:
+            return
+        self._market_basis, before = basis, self._bench.market
+        now = with_safe_mode(*basis)
         self._bench.market = now
         if now.regime is before.regime:
             return
@@ -428,10 +434,12 @@ class StrategyCore:
 
     def _watch_risk(self, ts_ns: int) -> None:
         """Act on what the account forbids: after each word of execution, and when a limit ends by time."""
-        account = self._account.view(ts_ns, self._by_symbol.values())
+        if self._watched is self._account.snapshot and ts_ns < (self._risk_due_ns or 0):
+            return  # no later word of execution's account, and nothing has ended since
+        account = self._account.money(ts_ns)
         if account is None:
             return
-        config = self._bench.config.risk
+        self._watched, config = self._account.snapshot, self._bench.config.risk
         ends = [(ts_ns // _NS_PER_DAY + 1) * _NS_PER_DAY]
         if account.paused_until_ns > ts_ns:
             ends.append(account.paused_until_ns)
@@ -442,6 +450,7 @@ class StrategyCore:
             trigger = Trigger.RISK_BLOCKED if stops else Trigger.RISK_CLEARED
             self._fire_all(trigger, ts_ns, "; ".join(stops))
         if forces_close(account, config):
+            self._watched = None
             self._fire_all(Trigger.FORCE_CLOSE, ts_ns, "; ".join(stops))
 
     def _fire_all(self, trigger: Trigger, ts_ns: int, reason: str) -> None:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from market.domain.frames import Frames
 from strategy.domain import numeric_layout as at
 from strategy.domain.messages import Side
-from strategy.domain.numeric_layout import SCORE_FEATURES, frame_words
+from strategy.domain.numeric_layout import SCORE_FEATURES, frame_word, frame_words
+
+# What a `FrameView` takes from its frame, in its order.
+_VIEWED_WORDS = np.array([frame_word(n) for n in ("ts_ns", "frame_seq", "bid_tick", "ask_tick")])
+_VIEWED_FLOATS = np.array(
+    [frame_word(name) for name in (
+        "spread_bps", "bid_depth_usd20", "ask_depth_usd20", "rv60s", "funding_rate", "seconds_to_funding",
+    )]
+)  # fmt: skip
 
 OwnParts = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]]]
 
@@ -139,42 +147,40 @@ class Evaluations:
 
     def view(self, row: int) -> FrameView:
         """The row as decisions look at it."""
-        frame, flags, figures = self.frames[row], self.out_i[row], self.out_f[row]
-        armed_on = int(flags[at.ARMED_ON])
-        return FrameView(
-            symbol=int(flags[at.SYMBOL]),
-            ts_ns=int(frame["ts_ns"]),
-            frame_seq=int(frame["frame_seq"]),
-            generation=int(flags[at.OF_GENERATION]),
-            is_boundary=bool(flags[at.BOUNDARY]),
-            warm=bool(flags[at.WARM]),
-            may_signal=bool(flags[at.MAY_SIGNAL]),
-            scorer_ok=bool(flags[at.SCORER_OK]),
-            regime=int(flags[at.IN_REGIME]),
-            armed_frames=int(flags[at.ARMED]),
-            armed_side=None if armed_on == 0 else Side.LONG if armed_on > 0 else Side.SHORT,
-            bid_ticks=int(frame["bid_tick"]),
-            ask_ticks=int(frame["ask_tick"]),
-            spread_bps=float(frame["spread_bps"]),
-            bid_depth_usd=float(frame["bid_depth_usd20"]),
-            ask_depth_usd=float(frame["ask_depth_usd20"]),
-            rv60s=float(frame["rv60s"]),
-            funding_rate=float(frame["funding_rate"]),
-            seconds_to_funding=float(frame["seconds_to_funding"]),
-            pressure=float(figures[at.PRESSURE]),
-            score_long=float(figures[at.LONG]),
-            score_short=float(figures[at.SHORT]),
-            expected_move_bps=float(figures[at.MOVE]),
+        flags, figures = self.out_i[row].tolist(), self.out_f[row].tolist()
+        words = self.words[row].take(_VIEWED_WORDS).tolist()
+        floats = self.floats[row].take(_VIEWED_FLOATS).tolist()
+        armed_on = flags[at.ARMED_ON]
+        return FrameView._make(
+            (
+                flags[at.SYMBOL],
+                words[0],
+                words[1],
+                flags[at.OF_GENERATION],
+                bool(flags[at.BOUNDARY]),
+                bool(flags[at.WARM]),
+                bool(flags[at.MAY_SIGNAL]),
+                bool(flags[at.SCORER_OK]),
+                flags[at.IN_REGIME],
+                flags[at.ARMED],
+                None if armed_on == 0 else Side.LONG if armed_on > 0 else Side.SHORT,
+                words[2],
+                words[3],
+                *floats,
+                figures[at.PRESSURE],
+                figures[at.LONG],
+                figures[at.SHORT],
+                figures[at.MOVE],
+            )
         )
 
     def last_numbers(self, place: int, stop: int) -> tuple[int, int] | None:
         """(frame number, market generation) of a symbol's last accepted row before `stop`."""
-        flags = self.out_i[:stop]
-        rows = np.flatnonzero((flags[:, at.ACCEPTED] > 0) & (flags[:, at.SYMBOL] == place))
-        if not len(rows):
-            return None
-        row = int(rows[-1])
-        return int(self.frames["frame_seq"][row]), int(self.out_i[row, at.OF_GENERATION])
+        for row in range(stop - 1, -1, -1):
+            flags = self.out_i[row]
+            if flags[at.SYMBOL] == place and flags[at.ACCEPTED] > 0:
+                return int(self.frames["frame_seq"][row]), int(flags[at.OF_GENERATION])
+        return None
 
     def contributions(self, row: int, weights: Mapping[str, float]) -> dict[str, float]:
         """Parts of the row's pressure by name: weight * z, or what the pluggable scorer said."""

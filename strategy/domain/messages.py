@@ -16,9 +16,11 @@ class Side(StrEnum):
     LONG = "LONG"
     SHORT = "SHORT"
 
-    @property
-    def sign(self) -> int:
-        return 1 if self is Side.LONG else -1
+    sign: int
+
+    def __init__(self, value: str) -> None:
+        """Kept with the member: looked up at every step of a trade."""
+        self.sign = 1 if value == "LONG" else -1
 
 
 class EventType(StrEnum):

@@ -26,6 +26,8 @@ class Waiting:
         self._telemetry = telemetry
         self._watch = Watch(len(symbols))
         self.table = [bench.by_symbol[symbol] for symbol in symbols]
+        self._faces: list[tuple[object, ...]] = [()] * len(symbols)  # as last told to the watch
+        self._clock: tuple[int | None, int, bool] | None = None
         self.places = {symbol: place for place, symbol in enumerate(symbols)}
         self.price()
         self.refresh_all()
@@ -55,12 +57,13 @@ class Waiting:
 
     def set_clock(self, *, due_ns: int | None, told_second: int) -> None:
         """`due_ns`: when a limit ends by time; time-outs of states come on top."""
-        dues = (self._bench.transitions.next_deadline_ns, due_ns)
-        self._watch.set_clock(
-            due_ns=min((due for due in dues if due is not None), default=None),
-            risk_second=told_second,
-            is_first=self._bench.news.started_ts_ns is None,
-        )
+        deadline_ns = self._bench.transitions.next_deadline_ns
+        if due_ns is None or (deadline_ns is not None and deadline_ns < due_ns):
+            due_ns = deadline_ns
+        clock = (due_ns, told_second, self._bench.news.started_ts_ns is None)
+        if clock != self._clock:
+            self._clock = clock
+            self._watch.set_clock(due_ns=due_ns, risk_second=told_second, is_first=clock[2])
 
     def refresh_all(self) -> None:
         for track in self.table:
@@ -71,13 +74,22 @@ class Waiting:
         place = self.places.get(track.symbol)
         if place is None:
             return
-        config = self._bench.config.strategy_for(track.symbol)
-        if track.pending is not None:
+        bench, pending = self._bench, track.pending
+        face = (
+            track.state, pending, track.signal_side, track.side, track.hint_ts_ns, track.hint_holds,
+            track.score_ts_ns, track.signals, bench.market.regime, bench.config,
+            bool(bench.account.safe_mode_reasons),
+        )  # fmt: skip
+        if self._faces[place] == face:
+            return
+        self._faces[place] = face
+        config = bench.config.strategy_for(track.symbol)
+        if pending is not None:
             self._watch.set_hint(
                 place,
                 due_ns=track.hint_ts_ns + config.reprice_hint_ms * _NS_PER_MS,
                 holds=track.hint_holds,
-                may_hold=not self._bench.account.safe_mode_reasons,
+                may_hold=not bench.account.safe_mode_reasons,
             )
         self._set_mode(place, track, close_on_opposite=config.close_on_opposite)
         if self._telemetry:
