@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from execution.domain.frame_rows import FrameRows
 from execution.domain.trade_calm import wait_for_trade
-from execution.domain.workspace import Workspace
+from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
 
 SECOND_NS = 1_000_000_000
@@ -90,14 +90,17 @@ def idle_due_ns(work: Workspace) -> int:
     state, told_ns = work.state, work.state.last_snapshot_ns
     if not told_ns:
         return 0
-    has_closed = any(
-        ended_ns >= told_ns and trade.entered_lots for ended_ns, trade in state.finished.values()
-    )
-    if has_closed or work.quality.has_news(told_ns):
+    if work.quality.has_news(told_ns) or _has_closed_since(told_ns, state):
         return next_second_ns(told_ns)
-    due_ns = (told_ns // NS_PER_DAY + 1) * NS_PER_DAY
-    for symbol in state.quality.symbols.values():
-        change_ns = symbol.next_change_ns(told_ns)
-        if change_ns is not None and change_ns < due_ns:
-            due_ns = change_ns
+    due_ns = min((told_ns // NS_PER_DAY + 1) * NS_PER_DAY, work.quality.next_change_ns(told_ns))
     return next_second_ns(due_ns - 1)
+
+
+def _has_closed_since(told_ns: int, state: CoreState) -> bool:
+    """Whether a position has been closed: the pause after a loss begins when it is told."""
+    for ended_ns, trade in reversed(state.finished.values()):  # the last to end stands last
+        if ended_ns < told_ns:
+            return False
+        if trade.entered_lots:
+            return True
+    return False

@@ -166,6 +166,7 @@ class QualityTracker:
         self._due_of: dict[str, _Dues] = {}  # each look at a frame asks for it
         self._told: dict[str, tuple[float, float, bool]] = {}
         self._may_have_news = True
+        self._next_change_ns = 0  # 0 = look
 
     @property
     def state(self) -> QualityState:
@@ -360,7 +361,7 @@ class QualityTracker:
     def on_config(self, now_ns: int) -> None:
         """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""
         self._known_views.clear()
-        self._may_have_news = True
+        self._may_have_news, self._next_change_ns = True, 0
         for name, symbol in self.state.symbols.items():
             symbol.judge(now_ns, self._config_of(name))
 
@@ -388,7 +389,7 @@ class QualityTracker:
 
     def _forget_view(self, symbol: str) -> None:
         self._known_views.pop(symbol, None)
-        self._may_have_news = True
+        self._may_have_news, self._next_change_ns = True, 0
 
     def views(self, now_ns: int) -> dict[str, QualityView]:
         """Every symbol whose orders were judged."""
@@ -397,6 +398,14 @@ class QualityTracker:
         }
         self._told, self._may_have_news = _decided_by(views), False
         return views
+
+    def next_change_ns(self, after_ns: int) -> int:
+        """When what `views` says next changes by time alone; `NEVER_NS` = it does not."""
+        if self._next_change_ns <= after_ns:
+            changes = [s.next_change_ns(after_ns) for s in self.state.symbols.values()]
+            known = (change_ns for change_ns in changes if change_ns is not None)
+            self._next_change_ns = min(known, default=NEVER_NS)
+        return self._next_change_ns
 
     def has_news(self, now_ns: int) -> bool:
         """Whether anything that entries are decided by is other than the last `views` said."""

@@ -92,18 +92,18 @@ class SimLedger(msgspec.Struct, kw_only=True):
     ) -> None:
         """Book one fill."""
         position, signed = self.position(symbol), side.sign * lots
-        cost = position.entry_cost
-        if position.lots * signed >= 0:
-            cost += signed * price_ticks
-        else:
-            closed = min(abs(signed), abs(position.lots))
-            cost -= cost * Fraction(closed, abs(position.lots))
-            if abs(signed) > abs(position.lots):  # the rest opens the other side
-                cost = Fraction((position.lots + signed) * price_ticks)
+        held = position.lots
         position.lots += signed
         position.spent_tick_lots += signed * price_ticks
-        position.entry_numerator, position.entry_denominator = cost.numerator, cost.denominator
         position.fees_usdt += fee
+        if held * signed >= 0:
+            position.entry_numerator += signed * price_ticks * position.entry_denominator
+        elif abs(signed) >= abs(held):  # what is left opens the other side
+            position.entry_numerator = position.lots * price_ticks
+            position.entry_denominator = 1
+        else:
+            cost = position.entry_cost * Fraction(abs(held) - abs(signed), abs(held))
+            position.entry_numerator, position.entry_denominator = cost.as_integer_ratio()
         if not position.lots:
             position.margin_eaten_usdt = Decimal(0)
 

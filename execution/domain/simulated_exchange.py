@@ -107,8 +107,9 @@ class SimulatedExchange:
     def is_idle(self) -> bool:
         """No order, no command and no position: nothing the market does can matter."""
         memory = self._floor.memory
-        is_empty = not (memory.orders or memory.pending or memory.waiting)
-        return is_empty and not any(p.lots for p in memory.ledger.positions.values())
+        if memory.orders or memory.pending or memory.waiting:
+            return False
+        return all(not position.lots for position in memory.ledger.positions.values())
 
     def process(self, chunk: EventChunk) -> list[VenueUpdate]:
         """Apply market messages in order, and commands where their time comes; return what happened."""

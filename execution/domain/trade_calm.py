@@ -46,7 +46,8 @@ class Waits:
     """What frames must bring for a look to be needed, a row per symbol of the table (see `frame_scan`)."""
 
     def __init__(self, tick_sizes: Sequence[float]) -> None:
-        self._wants = np.zeros((len(tick_sizes), WANTS), np.int64)
+        self._nothing = np.array([_NOTHING] * len(tick_sizes), np.int64).reshape(-1, WANTS)
+        self._wants = self._nothing.copy()
         self._bounds = np.zeros((len(tick_sizes), 3))
         self._bounds[:, TICK_SIZE] = tick_sizes
         self.due_ns = NEVER_NS
@@ -55,7 +56,7 @@ class Waits:
     def clear(self) -> None:
         """Nothing is waited for."""
         self.due_ns, self._is_clear = NEVER_NS, True
-        self._wants[:] = _NOTHING
+        self._wants[:] = self._nothing
 
     def due(self, column: int, due_ns: int) -> None:
         """A frame of the symbol at or after an instant."""

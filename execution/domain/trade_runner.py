@@ -84,7 +84,7 @@ class TradeRunner:
         after = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
         changed = before != after
         if changed:
-            self._work.log(_LOG_KIND.get(update.status.value, "UPDATE"), order, now)
+            self._work.log(_LOG_KIND.get(update.status, "UPDATE"), order, now)
             self._work.show_order(order, now)
         self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)
         trade = self._trade_of(order)

@@ -405,9 +405,14 @@ class Workspace:
         """Of what is written down only fills and closed trades: results are made of them."""
         outputs = self.commands
         for output in self.news:
-            if not isinstance(output, RecordRow) or output.row.get("record") in _RESULTS:
+            if type(output) is not RecordRow or output.row.get("record") in _RESULTS:
                 outputs.append(output)
-        self.lines, self.commands, self.sent, self.news = [], [], [], []
+        if outputs:
+            self.commands = []
+        if self.news:
+            self.news = []
+        if self.sent:
+            self.sent = []
         return outputs
 
 

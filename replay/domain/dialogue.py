@@ -86,13 +86,13 @@ class Dialogue:
 
     def carry_out(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         """Execution has spoken."""
-        if outputs:
-            self._exchange(deque(self._news_of(outputs, now_ns)), now_ns)
+        if outputs and (news := self._news_of(outputs, now_ns)):
+            self._exchange(deque(news), now_ns)
 
     def follow(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
         """The strategy has spoken."""
-        if outputs:
-            self._exchange(deque(self._requests_of(outputs, now_ns)), now_ns)
+        if outputs and (requests := self._requests_of(outputs, now_ns)):
+            self._exchange(deque(requests), now_ns)
 
     def _exchange(
         self,
