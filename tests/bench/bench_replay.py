@@ -1,9 +1,13 @@
-"""Messages a second through the whole pipeline, with a strategy that trades, beside both peers.
+"""Messages a second through the whole pipeline, beside both peers, at three densities of trading.
 
 Ours: kernel with all features, regimes and scores of every frame, state machine, risk, plans, execution
 with its orders, the simulated venue with queues and fees, figures and digest. hftbacktest: its numba
 strategy at 100 ms steps. nautilus_trader: its Rust engine, a Python strategy with features at 100 ms steps.
-All on the same events, in turns, in CPU time of their one thread. Loading is timed for nobody.
+All on the same events, in turns, in CPU time of their one thread. Loading is timed for nobody. Both peers
+always make some 200 round trips by market orders; ours make as many as the name of the run says, each of
+about 6 orders, 15 commands and 34 updates of the venue.
+
+Then one long run in a process of its own: CPU time per million messages from 1 to 50 million, and memory.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from market.domain.events import EventChunk
@@ -27,7 +30,7 @@ from replay.domain.pipeline import Pipeline
 from strategy.domain.config import DecisionConfig
 from tests.bench.hftbacktest_venv import ROOT, Peer, PeerMissing, running_peer
 from tests.bench.nautilus_venv import running_nautilus
-from tests.bench.replay_load import CALM, DECISION, EXECUTION
+from tests.bench.replay_load import CASES, EXECUTION
 from tests.bench.result import Result, measured
 from tests.bench.stream import bench_instrument, bench_stream
 from tests.replay.domain.frame_by_frame import FrameByFrame
@@ -35,8 +38,11 @@ from tests.replay.domain.frame_by_frame import FrameByFrame
 MESSAGES = 2_000_000
 RUNS = 5
 CHECKED_MESSAGES = 100_000  # what the driver that visits everything can walk in the time
-DAY_HOURS, DAY_MESSAGES_AN_HOUR = 24, 250_000
-MEMORY_LIMIT_MB = 1024.0
+LONG_CASE, LONG_MARKS = "realistic", (1, 5, 20, 50)  # millions of messages
+MEMORY_LIMIT_MB = 600.0
+# A cost that grew with what has gone before would be several times the first by then; loaded machines
+# alone make it differ by half.
+MOST_GROWTH = 1.5
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "kernel": ("kernel", ("process", "advance")),
     "evaluate": ("strategy", ("evaluate",)),
@@ -53,7 +59,7 @@ class Replay:
     """One run over the stream, ready to be timed."""
 
     def __init__(
-        self, driver: Callable[..., Any] = Pipeline, decision: DecisionConfig = DECISION
+        self, driver: Callable[..., Any] = Pipeline, decision: DecisionConfig = CASES["dense"]
     ) -> None:
         self.figures, self._digest = RunFigures(), RunDigest()
         self.observer = DigestObserver(self._digest)
@@ -90,40 +96,42 @@ def check(stream: EventChunk) -> str:
 def run() -> list[Result]:
     stream = bench_stream(MESSAGES)
     note = check(stream)  # compiles, too
-    ours: list[float] = []
+    ours: dict[str, list[float]] = {case: [] for case in CASES}
     theirs: dict[str, list[float]] = {}
-    digests = set()
+    last: dict[str, Replay] = {}
     with tempfile.TemporaryDirectory() as folder, _peers(stream, Path(folder)) as (peers, missing):
         for _ in range(RUNS):
-            replay = Replay(unrecorded)
-            ours.append(MESSAGES / replay.timed(stream))
-            digests.add(replay.digest)
+            for case, decision in CASES.items():
+                replay = Replay(unrecorded, decision)
+                ours[case].append(MESSAGES / replay.timed(stream))
+                _compare(case, replay, last)
             for name, peer in peers.items():
                 rates = theirs.setdefault(f"{name} {peer.version}", [])
                 rates.append(MESSAGES / peer.run()["seconds"])
-    if len(digests) != 1:
-        raise AssertionError(f"{len(digests)} different digests of the same stream")
-    note = "; ".join([_traded(replay), note, *missing])
-    results = [
-        measured("replay, whole pipeline", ours, "messages/s", peer=name, peer_values=rates, note=note)
-        for name, rates in theirs.items()
-    ] or [measured("replay, whole pipeline", ours, "messages/s", note=note)]  # fmt: skip
-    return [*results, _calm(stream, theirs), *_shares(stream), *_day()]
+    notes = {case: "; ".join([_traded(last[case]), note, *missing]) for case in CASES}
+    results = [each for case in CASES for each in _rates(case, ours[case], theirs, notes[case])]
+    return [*results, *_shares(stream), *_long()]
 
 
-def _calm(stream: EventChunk, theirs: dict[str, list[float]]) -> Result:
-    """Without a signal: what remains is what each message and frame costs, trades or not."""
-    rates = []
-    for _ in range(RUNS):
-        replay = Replay(unrecorded, CALM)
-        rates.append(MESSAGES / replay.timed(stream))
-    if replay.figures.counts["orders"]:
-        raise AssertionError("the calm run traded")
-    slowest = min(theirs, key=lambda name: median(theirs[name]), default=None)
-    return measured(
-        "replay, no signal", rates, "messages/s",
-        peer=slowest, peer_values=theirs.get(slowest or "", ()), note="the peers do trade",
-    )  # fmt: skip
+def _compare(case: str, replay: Replay, last: dict[str, Replay]) -> None:
+    before = last.setdefault(case, replay)
+    if before.digest != replay.digest:
+        raise AssertionError(f"different digests of the same stream ({case})")
+    if (case == "no signal") != (replay.figures.counts["orders"] == 0):
+        raise AssertionError(f"{replay.figures.counts['orders']} orders in the run {case!r}")
+
+
+def _rates(
+    case: str, rates: list[float], theirs: dict[str, list[float]], note: str
+) -> list[Result]:
+    """One row per peer; the first tells what was done."""
+    name = f"replay, {case}"
+    if not theirs:
+        return [measured(name, rates, "messages/s", note=note)]
+    return [
+        measured(name, rates, "messages/s", peer=peer, peer_values=values, note="" if n else note)
+        for n, (peer, values) in enumerate(theirs.items())
+    ]
 
 
 @contextlib.contextmanager
@@ -152,7 +160,7 @@ def _traded(replay: Replay) -> str:
 
 def _shares(stream: EventChunk) -> list[Result]:
     """One more run with a clock around each stage: its share of the whole, the clock's cost included."""
-    replay, spent = Replay(unrecorded), Counter[str]()
+    replay, spent = Replay(unrecorded), Counter[str]()  # the dense run
     for stage, (owner, names) in STAGES.items():
         for name in names:
             _time_calls(getattr(replay.pipeline, owner), name, stage, spent)
@@ -181,14 +189,21 @@ def _time_calls(owner: Any, name: str, stage: str, spent: Counter[str]) -> None:
     setattr(owner, name, timed)
 
 
-def _day() -> list[Result]:
-    """A day of several million events, streamed: the peak of a process of its own."""
-    command = [
-        sys.executable, "-m", "tests.bench.replay_day", str(DAY_HOURS), str(DAY_MESSAGES_AN_HOUR),
-    ]  # fmt: skip
+def _long() -> list[Result]:
+    """A long run, streamed: what each of its stretches cost, and the peak of a process of its own."""
+    marks = [str(mark) for mark in LONG_MARKS]
+    command = [sys.executable, "-m", "tests.bench.replay_long", LONG_CASE, *marks]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    day = json.loads(done.stdout.splitlines()[-1])
-    if day["peakMb"] >= MEMORY_LIMIT_MB:
-        raise AssertionError(f"a day took {day['peakMb']} MB, more than {MEMORY_LIMIT_MB:.0f} MB")
-    note = f"{day['messages']} messages over {DAY_HOURS} h, {day['trades']} round trips"
-    return [Result(name="replay: peak memory of a day", value=day["peakMb"], unit="MB", note=note)]
+    told = json.loads(done.stdout.splitlines()[-1])
+    costs: dict[str, float] = told["secondsPerMillion"]
+    peak_mb, (first, *others) = told["peakMb"], costs.values()
+    if peak_mb > MEMORY_LIMIT_MB:
+        raise AssertionError(f"{peak_mb} MB at {LONG_MARKS[-1]} million, over {MEMORY_LIMIT_MB}")
+    if max(others) > first * MOST_GROWTH:
+        raise AssertionError(f"the cost of a million messages grew: {costs}")
+    note = f"{told['messages']} messages, {told['trades']} round trips ({LONG_CASE})"
+    return [
+        *(Result(name=f"replay: a million, of {stretch} million", value=cost, unit="s CPU")
+          for stretch, cost in costs.items()),
+        Result(name="replay: peak resident memory", value=peak_mb, unit="MB", note=note),
+    ]  # fmt: skip

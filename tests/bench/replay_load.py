@@ -1,9 +1,10 @@
-"""What the replay benchmark replays: a config that really trades the bench stream, and long days of it."""
+"""What the replay benchmark replays: configs that trade more or less, and a long market."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -44,25 +45,42 @@ DECISION = DecisionConfig(
     ),
     version="bench",
 )
-CALM = msgspec.structs.replace(
-    DECISION,
-    strategy=msgspec.structs.replace(DECISION.strategy, entry_score=100.0, watch_score=100.0),
-)  # the same without a signal ever: what looking costs
+
+
+def _with(**strategy: Any) -> DecisionConfig:
+    own = msgspec.structs.replace(DECISION.strategy, **strategy)
+    return msgspec.structs.replace(DECISION, strategy=own)
+
+
+# How often a run trades, the peers' some 200 round trips (100 per million messages) beside it: DENSE makes
+# about 90 round trips per million messages (one in 40 s of this market), REALISTIC 10, CALM none ever.
+CASES = {
+    "no signal": _with(entry_score=100.0, watch_score=100.0),
+    "realistic": _with(cooldown_s=240.0, retry_cooldown_s=60.0),
+    "dense": DECISION,
+}
 EXECUTION = ExecutionConfig(quality=QualityConfig(quality_block=0.0))
 
 CHUNK_MESSAGES = 65_536
+HOUR_MESSAGES = (
+    1_000_000  # at the pace of the 2,000,000 messages in two hours that the rates are taken on
+)
+_HOUR_NS = 3_600_000_000_000
 
 
-def day_chunks(hours: int, messages_an_hour: int) -> Iterator[EventChunk]:
-    """A day as a reader would hand it out: one hour after the other, each begins with a snapshot."""
-    hour = bench_stream(messages_an_hour, seconds=3_600.0)
-    for number in range(hours):
-        later_ns = number * 3_600_000_000_000
-        shifted = dataclasses.replace(
-            hour,
-            seq=hour.seq + number * messages_an_hour,
-            core_ts_ns=hour.core_ts_ns + later_ns,
-            exchange_ts_ns=hour.exchange_ts_ns + later_ns,
-        )
-        for start in range(0, messages_an_hour, CHUNK_MESSAGES):
-            yield shifted.slice(start, min(start + CHUNK_MESSAGES, messages_an_hour))
+def long_market(millions: int) -> Iterator[EventChunk]:
+    """So many hours of a million messages each, as a reader would hand them out.
+
+    One generated hour again and again, later each time: making them is not what is measured.
+    """
+    hour = bench_stream(HOUR_MESSAGES, seconds=3_600.0)
+    for number in range(millions):
+        later_ns = number * _HOUR_NS
+        for start in range(0, HOUR_MESSAGES, CHUNK_MESSAGES):
+            chunk = hour.slice(start, min(start + CHUNK_MESSAGES, HOUR_MESSAGES))
+            yield dataclasses.replace(
+                chunk,
+                seq=chunk.seq + number * HOUR_MESSAGES,
+                core_ts_ns=chunk.core_ts_ns + later_ns,
+                exchange_ts_ns=chunk.exchange_ts_ns + later_ns,
+            )
