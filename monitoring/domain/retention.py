@@ -144,7 +144,7 @@ class _Decision:
             self._delete(unit, self._age_text(unit.rule))
             return
         self._keep([found for found, _ in unit.files], reason)
-        self._remember_needs_of(unit, reason)
+        self._remember_needs_of(unit)
 
     def _judge_rules(self, unit: _Unit) -> None:
         """Trading rules of a day go when nothing else of the day stays."""
@@ -243,7 +243,7 @@ class _Decision:
                 return f"needed by {who}"
         return ""
 
-    def _remember_needs_of(self, unit: _Unit, reason: str) -> None:
+    def _remember_needs_of(self, unit: _Unit) -> None:
         if unit.rule is Rule.REPLAY_SESSIONS:
             session_id = unit.base_name
             facts = self._listing.sessions.get(session_id)
@@ -251,7 +251,7 @@ class _Decision:
                 who = f"session {session_id}"
                 self._journal_spans.append((facts.from_ns, facts.to_ns, who))
                 self._needed_units |= {unit_of(path): who for path in facts.files}
-        elif unit.rule is Rule.JOURNAL and not reason.startswith("needed by session"):
+        elif unit.rule is Rule.JOURNAL:  # its frames are of all that was recorded that day
             self._kept_journal_days.add(unit.base_name)
 
     # --- results

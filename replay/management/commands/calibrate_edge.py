@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
+from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from failover.services.config_store import propose
 from market.domain.recordings import BadRecording
@@ -112,7 +113,7 @@ class Command(BaseCommand):
         with tqdm(
             total=data.progress.bytes_total, unit="B", unit_scale=True, leave=False,
             desc="calibrate", disable=not sys.stderr.isatty(), file=sys.stderr,
-        ) as bar:  # fmt: skip
+        ) as bar, in_use(settings.DATA_DIR, "calibrate_edge", options["paths"]):  # fmt: skip
             return run_calibration(
                 data, decision, estimation, files=files,
                 on_progress=lambda: bar.update(data.progress.bytes_read - bar.n),

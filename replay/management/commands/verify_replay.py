@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from failover.adapters.in_use import in_use
 from replay.adapters.run_rows import save_verification
 from replay.adapters.session_store import SessionStore
 from replay.domain.verify_report import VerifyReport
@@ -81,10 +82,13 @@ class Command(BaseCommand):
             bar.total, bar.n = progress.runs, progress.run - 1
             bar.set_description(f"{progress.core} {progress.run_id}")
 
-        with StopOnSignals(self.stderr, "stopping") as stop, bar:
+        run_id = f"v{uuid.uuid4().hex[:12]}"
+        read = [data_dir / "market", data_dir / "journal"]
+        claim = in_use(data_dir, f"verify_replay {run_id}", read)
+        with StopOnSignals(self.stderr, "stopping") as stop, bar, claim:
             return verify_session(
                 data_dir,
-                run_id=f"v{uuid.uuid4().hex[:12]}",
+                run_id=run_id,
                 from_ns=from_ns,
                 to_ns=to_ns,
                 cores=cores,

@@ -177,20 +177,31 @@ def test_rules_of_a_day_stay_with_any_recording_that_stays() -> None:
     assert plan.empty_folders == ()
 
 
-def test_a_kept_session_keeps_its_recordings_packed_or_not_and_its_journals() -> None:
+def test_a_kept_session_keeps_its_recordings_packed_or_not() -> None:
     recording = f"market/{day(10)}/BTCUSDT-trades.jsonl"
     session = "replay/sessions/s1/manifest.json"
-    journal = f"journal/{day(10)}/strategy-s1.journal"
     other = f"market/{day(10)}/ETHUSDT-trades.jsonl.zst"
 
     plan = plan_of(
-        a_file(recording + ".zst"), a_file(session), a_file(journal), a_file(other),
+        a_file(recording + ".zst"), a_file(session), a_file(other),
         sessions={"s1": a_session(10.0, files=(recording,))},
     )  # fmt: skip
 
     assert deleted(plan) == [other]
     assert reason(plan, recording + ".zst") == "needed by session s1"
-    assert reason(plan, journal) == "needed by session s1"
+
+
+def test_a_kept_session_keeps_the_journals_of_its_time_and_these_their_recordings() -> None:
+    """VERIFY recomputes the frames of every symbol that was recorded, not of the session's alone."""
+    session = "replay/sessions/s1/manifest.json"
+    journals = [f"journal/{day(n)}/strategy-x.journal" for n in (12, 10)]
+    other = f"market/{day(10)}/ETHUSDT-trades.jsonl.zst"
+
+    plan = plan_of(*map(a_file, (session, *journals, other)), sessions={"s1": a_session(10.0)})
+
+    assert deleted(plan) == journals[:1]
+    assert reason(plan, journals[1]) == "needed by session s1"
+    assert reason(plan, other) == "needed by the journal of its day"
 
 
 def test_an_expired_session_goes_before_its_recordings() -> None:
@@ -421,6 +432,11 @@ def test_nothing_needed_is_ever_deleted(
         for needed in needs.paths:
             assert path != needed
             assert not path.startswith(f"{needed}/")
+        if place.rule is Rule.RAW_MARKET:
+            kept_journals = {
+                k.path for k in plan.kept if k.path.startswith("journal/") and not k.is_foreign
+            }
+            assert not any(j.split("/")[1] == path.split("/")[1] for j in kept_journals)
         for facts in kept_sessions.values():
             assert unit_of(path) not in {unit_of(each) for each in facts.files}
             if place.rule is Rule.JOURNAL and place.start_ns and place.end_ns:
