@@ -224,12 +224,23 @@ class SessionColumns:
             raise storage_error(folder, error) from error
 
     def chunks(
-        self, first: int = 0, stop: int | None = None, *, chunk_messages: int = CHUNK_MESSAGES
+        self, first: int = 0, stop: int | None = None, *, most_ns: int | None = None
     ) -> Iterator[EventChunk]:
-        """Messages first..stop, to the end when None."""
+        """Messages first..stop, to the end when None, in chunks of at most CHUNK_MESSAGES.
+
+        most_ns: core time a chunk may span. Who reads ahead holds a frame of each symbol for every
+        boundary in it, so that a quiet market would take more memory than a busy one.
+        """
         end = self.messages if stop is None else stop
-        for start in range(first, end, chunk_messages):
-            yield self.chunk(start, min(start + chunk_messages, end))
+        while first < end:
+            chunk = self.chunk(first, min(first + CHUNK_MESSAGES, end))
+            if most_ns is not None:
+                core = chunk.core_ts_ns
+                within = max(1, int(core.searchsorted(core[0] + most_ns)))
+                if within < len(chunk):
+                    chunk = chunk.slice(0, within)
+            yield chunk
+            first += len(chunk)
 
     def chunk(self, first: int, stop: int) -> EventChunk:
         """Messages first..stop. The arrays may be written to; nothing of it reaches the files."""

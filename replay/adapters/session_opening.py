@@ -30,6 +30,9 @@ from replay.adapters.session_events import EventsReader
 from replay.domain.recordings import FaultLog, ReadProgress
 from replay.domain.sessions import ReplayManifest, SessionRefused
 
+_MOST_FRAMES_AHEAD = 100_000  # of all symbols, in one chunk
+_USUAL_BOUNDARY_NS = 100_000_000
+
 
 def open_session_folder(folder: Path, manifest: ReplayManifest, start_ns: int | None) -> MarketData:
     """Raises: SessionRefused (NO_DATA, BROKEN, STORAGE, DISK_FULL)."""
@@ -80,7 +83,8 @@ def _chunks(
             count_kinds(data.message_counts, statement)
             yield statement
     done = first
-    for chunk in columns.chunks(first):
+    most_ns = _MOST_FRAMES_AHEAD // len(data.instruments) * _USUAL_BOUNDARY_NS
+    for chunk in columns.chunks(first, most_ns=most_ns):
         count_kinds(data.message_counts, chunk)
         done += len(chunk)
         data.progress.bytes_read = int(done * share)
