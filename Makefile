@@ -16,8 +16,7 @@ run: $(VENV)/base.stamp  ## Start the whole system with the local exchange and o
 	@exec $(BIN)/python manage.py run_all
 
 test: $(VENV)/dev.stamp  ## All tests: unit, property, end to end with real processes and a real browser
-	$(BIN)/python -m pytest -m "not e2e" -n 3 --dist loadfile $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m tests $(PYTEST_ARGS)
 
 check: $(VENV)/dev.stamp  ## Lint, types, import contracts, migrations, production settings
 	$(BIN)/ruff format --check .
