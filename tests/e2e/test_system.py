@@ -14,6 +14,7 @@ import pytest
 from failover.domain.heartbeat import Heartbeat
 from tests.e2e.order_audit import faults, order_lines
 from tests.e2e.running_system import SERVICES, System
+from tests.proof.verified import verified
 
 pytestmark = pytest.mark.e2e
 
@@ -198,3 +199,16 @@ def test_ctrl_c_leaves_nothing_behind(system: System) -> None:
     assert system.said().rstrip().endswith("Stopped")
     assert system.leftovers() == []
     assert faults(order_lines(system.data_dir)) == []
+
+
+def test_what_was_decided_through_all_of_it_is_proved(system: System) -> None:
+    """Every service was killed meanwhile, the bus and run_all too."""
+    assert system.process is None, "runs after the end"
+
+    report = verified(system.data_dir)
+
+    assert report["firstDivergence"] is None, report["firstDivergence"]
+    assert report["refused"] == []
+    for name, core in report["cores"].items():
+        assert core["runs"] >= 4, name
+        assert 100 < core["compared"] == core["outputs"] - core["unproved"], name

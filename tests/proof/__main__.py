@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,8 @@ from typing import Any
 
 import msgspec
 
-from tests.e2e.running_system import ROOT, System
+from tests.e2e.running_system import System
+from tests.proof.verified import said, verified
 
 KILLED = ("market", "strategy", "execution")
 
@@ -49,6 +49,7 @@ def prove(system: System, seconds: float) -> int:
             system.end(signal.SIGTERM)
     print(f"trades: {trades}, run_all ended with {code}", flush=True)
     report = verified(system.data_dir)
+    print("\n".join(said(report)), flush=True)
     is_equal = report["firstDivergence"] is None and not report["refused"]
     return (
         0
@@ -85,18 +86,6 @@ def count_records(system: System, record: str) -> int:
         row.get("record") for _, fields in entries for row in msgspec.msgpack.decode(fields[b"d"])
     )
     return kinds[record]
-
-
-def verified(data_dir: Path) -> dict[str, Any]:
-    """What `verify_replay` says of a data folder; its words go to the console."""
-    environment = os.environ | {"DATA_DIR": str(data_dir), "ENV_FILE": os.devnull}
-    command = [sys.executable, "manage.py", "verify_replay", "--no-save"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=False)
-    done = subprocess.run(
-        [*command, "--json"], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-    report: dict[str, Any] = msgspec.json.decode(done.stdout)
-    return report
 
 
 def _options() -> argparse.Namespace:
