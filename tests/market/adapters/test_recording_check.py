@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,8 +14,18 @@ from hypothesis import strategies as st
 
 from market.adapters.recording_check import NothingToCheck, RecordingCheck
 from market.adapters.recording_files import index_path, read_index
+from market.domain.events import ChunkBuilder, EventChunk
 from market.domain.recording_findings import Problem, RecordingReport
-from tests.market.recordings import DAYS, RUNS, S, an_orderly_stream, record, record_two_days
+from tests.market.recordings import (
+    DAYS,
+    MIDNIGHT,
+    RUNS,
+    S,
+    an_orderly_stream,
+    record,
+    record_two_days,
+)
+from tests.market.test_recording import a_message
 
 BOOK = "SOLUSDT-orderbook.jsonl"
 Damage = Callable[[list[bytes], int, int], list[bytes]]
@@ -32,6 +43,18 @@ def folder(recorded: Path, tmp_path: Path) -> Path:
 
 def check(path: Path) -> RecordingReport:
     return RecordingCheck(path).run()
+
+
+def chunks_of(messages: list[dict[str, Any]], per_chunk: int, now_ns: int) -> Iterator[EventChunk]:
+    builder = ChunkBuilder()
+    for seq, message in enumerate(messages, 1):
+        now_ns += message["wait_ns"]
+        builder.add(
+            message["kind"], symbol=message["symbol"], seq=seq, core_ts_ns=now_ns,
+            exchange_ts_ns=now_ns + message["skew_ns"], levels=message["levels"], flags=message["flags"],
+        )  # fmt: skip
+        if len(builder) == per_chunk or seq == len(messages):
+            yield builder.take()
 
 
 def torn(lines: list[bytes], at: int, where: int) -> list[bytes]:
@@ -68,6 +91,27 @@ def test_an_untouched_recording_is_clean_as_a_whole_by_day_and_by_file(recorded:
     assert len(whole.files) == 12
     assert sum(check(recorded / day).rows for day in DAYS) == whole.rows > 400
     assert check(recorded / DAYS[1] / BOOK).is_clean
+
+
+@given(st.lists(a_message(), min_size=1, max_size=40), st.integers(1, 7), st.booleans())
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_the_recorder_writes_is_clean(
+    tmp_path_factory: pytest.TempPathFactory,
+    messages: list[dict[str, Any]],
+    per_chunk: int,
+    is_over_midnight: bool,
+) -> None:
+    """Any mix of messages; its books may cross, for the dice that make them know no market."""
+    directory = tmp_path_factory.mktemp("market")
+    start_ns = MIDNIGHT - 2 * S if is_over_midnight else MIDNIGHT
+
+    record(directory, chunks_of(messages, per_chunk, start_ns), RUNS[0])
+
+    report = check(directory)
+    assert set(report.problems) <= {Problem.FEED_GAP, Problem.CROSSED_BOOK}
+    assert report.rows >= len(messages)
 
 
 @given(
