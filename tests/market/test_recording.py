@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from failover.adapters.files import write_atomically
 from failover.adapters.jsonl import JsonlAppender
 from failover.domain.errors import DiskFull
+from market.adapters.indexed_file import IndexedFile
+from market.adapters.recording_check import RecordingCheck
 from market.adapters.recording_reader import NotARecording, Recording
 from market.domain.chunks import concat_chunks
 from market.domain.events import ChunkBuilder, EventChunk, EventKind, pack_chunk
 from market.domain.instruments import Instrument
+from market.domain.recording_findings import Problem
 from market.services.recorder import MarketRecorder
 from tests.market.helpers import an_instrument
 
@@ -270,7 +273,7 @@ class _HeldDisk:
     is_open = threading.Event()
 
     def __init__(self, path: Path) -> None:
-        self._file = JsonlAppender(path)
+        self._file = IndexedFile(path)
 
     def append_lines(self, lines: Iterable[bytes]) -> None:
         assert self.is_open.wait(10)
@@ -300,6 +303,7 @@ def test_a_stalled_disk_never_blocks_the_feed_and_the_gap_is_in_the_file(
         recorder.take_chunk(chunk)
     recorder.stop()
 
+    assert set(RecordingCheck(tmp_path).run().problems) == {Problem.RECORDER_GAP}
     recording = Recording(tmp_path)
     read_back = concat_chunks(list(recording.chunks()))
     assert recording.problems["recorder_gap"] > 0
@@ -319,6 +323,7 @@ def test_what_was_dropped_at_the_very_end_is_admitted_too(tmp_path, instruments)
     _HeldDisk.is_open.set()
     recorder.stop()
 
+    assert set(RecordingCheck(tmp_path).run().problems) == {Problem.RECORDER_GAP}
     recording = Recording(tmp_path)
     read_back = concat_chunks(list(recording.chunks()))
     assert recording.problems["recorder_gap"] > 0
@@ -332,12 +337,13 @@ class _FailingFile:
     """A real file while `error` is None; then every append raises it."""
 
     error: Exception | None = None
+    only = ""  # which files it concerns
 
     def __init__(self, path: Path) -> None:
-        self._file = JsonlAppender(path)
+        self._file, self._name = IndexedFile(path), path.name
 
     def append_lines(self, lines: Iterable[bytes]) -> None:
-        if self.error is not None:
+        if self.error is not None and self._name.startswith(self.only):
             raise self.error
         self._file.append_lines(lines)
 
@@ -349,11 +355,14 @@ class _FailingFile:
 
 
 @pytest.mark.parametrize(
-    "error", [_DISK_FULL, ValueError("no line")], ids=["full disk", "bug in a line"]
+    ("error", "only"),
+    [(_DISK_FULL, ""), (ValueError("no line"), ""), (_DISK_FULL, "SOLUSDT")],
+    ids=["full disk", "bug in a line", "half the batch"],
 )
 def test_a_failed_batch_is_announced_once_counted_and_recording_goes_on_after_a_gap(
-    tmp_path, instruments, caplog, error
+    tmp_path, instruments, caplog, monkeypatch, error, only
 ) -> None:
+    monkeypatch.setattr(_FailingFile, "only", only)
     recorder = a_recorder(tmp_path, instruments, open_file=_FailingFile, retry_after_s=0.0)
     recorder.start()
     chunks = a_book_stream(30)
@@ -369,6 +378,7 @@ def test_a_failed_batch_is_announced_once_counted_and_recording_goes_on_after_a_
             _wait_until(lambda: not recorder._failing.is_set())
     recorder.stop()
 
+    assert set(RecordingCheck(tmp_path).run().problems) == {Problem.RECORDER_GAP}
     recording = Recording(tmp_path)
     read_back = concat_chunks(list(recording.chunks()))
     assert recorder.stats.problem == ""
