@@ -31,7 +31,9 @@ _MAX_BUFFERED_DIFFS = 20_000
 Pair = tuple[str, str]
 
 
-class _Data(msgspec.Struct, gc=False):
+class StreamData(msgspec.Struct, gc=False):
+    """Fields of every kind of stream message under one roof, by the venue's own names."""
+
     e: str = ""
     s: str = ""
     E: int = 0
@@ -55,7 +57,7 @@ class BinanceLine(msgspec.Struct, gc=False, rename={"last_update_id": "lastUpdat
     """A combined-stream message, or (without `stream`) the REST depth snapshot."""
 
     stream: str = ""
-    data: _Data | None = None
+    data: StreamData | None = None
     last_update_id: int = 0
     E: int = 0
     T: int = 0
@@ -74,6 +76,15 @@ def split_line(line: bytes) -> tuple[int, BinanceLine]:
     return int(stamp) * 10 ** (19 - len(stamp)), _decode_line(body)
 
 
+def refuse_overlap(received_ns: int, before_ns: int, path: Path, number: int) -> None:
+    """`before_ns`: when the file in front of this one ended. Raises BadRecording."""
+    if received_ns < before_ns:
+        raise BadRecording(
+            path, number, "begins before the file in front of it ends",
+            "name files that follow each other",
+        )  # fmt: skip
+
+
 class _Book:
     """Sequence state of one symbol's book; turns diffs, snapshot and touches into records."""
 
@@ -81,8 +92,8 @@ class _Book:
         self.is_synced = False
         self.last_u = 0
         self.spans_snapshot = False  # has a diff been applied since the snapshot?
-        self.touch: _Data | None = None
-        self.buffered: deque[_Data] = deque(maxlen=_MAX_BUFFERED_DIFFS)
+        self.touch: StreamData | None = None
+        self.buffered: deque[StreamData] = deque(maxlen=_MAX_BUFFERED_DIFFS)
 
 
 class BinanceReader:
@@ -102,11 +113,12 @@ class BinanceReader:
         self._faults = faults
         self._lines = lines
         self._progress = progress
-        self._book = _Book()
+        self.book = _Book()
         self._path = ""
         self._line = 0
-        self._received_ns = 0
-        self._handlers: dict[str, Callable[[_Data], Sequence[RawRecord]]] = {
+        self.received_ns = 0
+        self.is_line_read = False  # whether the last line could be
+        self._handlers: dict[str, Callable[[StreamData], Sequence[RawRecord]]] = {
             "bookTicker": self._on_touch,
             "trade": self._on_trade,
             "depthUpdate": self._on_diff,
@@ -116,23 +128,29 @@ class BinanceReader:
     def read(self, paths: list[Path]) -> Iterator[RawRecord]:
         """Records of all files in the order given. Raises BadRecording."""
         for path in paths:
-            self._path = str(path)
-            before_ns = self._received_ns
+            before_ns = self.begin(path)
             for number, line in read_lines(path, self._progress):
-                self._line = number
-                try:
-                    self._received_ns, message = split_line(line)
-                except ValueError as error:
-                    self._fault("bad_line", str(error))
-                    continue
-                if before_ns and self._received_ns < before_ns:
-                    raise BadRecording(
-                        path, number, "begins before the file in front of it ends",
-                        "name files that follow each other",
-                    )  # fmt: skip
-                before_ns = 0
-                yield from self._records(message)
-        self._check_synced()
+                records = self.take(line, number)
+                if self.is_line_read:
+                    refuse_overlap(self.received_ns, before_ns, path, number)
+                    before_ns = 0
+                yield from records
+        self.check_synced()
+
+    def begin(self, path: Path) -> int:
+        """The next lines are of `path`; returns the receive time of the last line so far, 0 for none."""
+        self._path = str(path)
+        return self.received_ns
+
+    def take(self, line: bytes, number: int) -> Sequence[RawRecord]:
+        """Records of one line."""
+        self._line, self.is_line_read = number, False
+        try:
+            self.received_ns, message = split_line(line)
+        except ValueError as error:
+            return self._fault("bad_line", str(error))
+        self.is_line_read = True
+        return self._records(message)
 
     def _records(self, message: BinanceLine) -> Sequence[RawRecord]:
         data = message.data
@@ -152,9 +170,9 @@ class BinanceReader:
         return handle(data)
 
     def _on_snapshot(self, message: BinanceLine) -> Sequence[RawRecord]:
-        book = self._book
+        book = self.book
         book.is_synced, book.spans_snapshot, book.last_u = True, False, message.last_update_id
-        ts_ms = message.T or message.E or self._received_ns // 1_000_000
+        ts_ms = message.T or message.E or self.received_ns // 1_000_000
         records = [self._orderbook("SNAPSHOT", message.bids, message.asks, ts_ms)]
         waiting, book.buffered = book.buffered, deque(maxlen=_MAX_BUFFERED_DIFFS)
         for diff in waiting:
@@ -163,8 +181,8 @@ class BinanceReader:
             records += self._touch(book.touch)
         return records
 
-    def _on_diff(self, diff: _Data) -> Sequence[RawRecord]:
-        book = self._book
+    def _on_diff(self, diff: StreamData) -> Sequence[RawRecord]:
+        book = self.book
         if not book.is_synced:
             book.buffered.append(diff)
             return ()
@@ -180,17 +198,17 @@ class BinanceReader:
         book.spans_snapshot, book.last_u = True, diff.u
         return (self._orderbook("DELTA", bids, asks, diff.T or diff.E),)
 
-    def _lost(self, kind: str, detail: str, diff: _Data | None = None) -> Sequence[RawRecord]:
+    def _lost(self, kind: str, detail: str, diff: StreamData | None = None) -> Sequence[RawRecord]:
         """The book cannot go on before its next snapshot; `diff` may belong behind that."""
         self._fault(kind, detail)
-        self._book.is_synced = False
+        self.book.is_synced = False
         if diff is not None:
-            self._book.buffered.append(diff)
+            self.book.buffered.append(diff)
         return (self._record("orderbook", {"subtype": "GAP"}),)
 
-    def _levels(self, diff: _Data) -> tuple[list[Pair], list[Pair]]:
+    def _levels(self, diff: StreamData) -> tuple[list[Pair], list[Pair]]:
         """Bids and asks as they may be applied. Raises ValueError on what is no list of numbers."""
-        bids, asks, touch = diff.b, diff.a, self._book.touch
+        bids, asks, touch = diff.b, diff.a, self.book.touch
         if isinstance(bids, str) or isinstance(asks, str):
             raise ValueError("a depth update without levels")
         if touch is None or touch.u <= diff.u:
@@ -201,8 +219,8 @@ class BinanceReader:
             _behind(asks, str(touch.a), touch.A, sign=-1),
         )
 
-    def _on_touch(self, touch: _Data) -> Sequence[RawRecord]:
-        book = self._book
+    def _on_touch(self, touch: StreamData) -> Sequence[RawRecord]:
+        book = self.book
         if book.touch is not None and touch.u < book.touch.u:
             return ()
         book.touch = touch
@@ -213,7 +231,7 @@ class BinanceReader:
         self._lines["bookTicker older than the book"] += 1
         return ()
 
-    def _on_trade(self, trade: _Data) -> Sequence[RawRecord]:
+    def _on_trade(self, trade: StreamData) -> Sequence[RawRecord]:
         if trade.X != "MARKET":
             self._lines[f"trade left out: {trade.X}"] += 1
             return ()
@@ -221,7 +239,7 @@ class BinanceReader:
         payload = {"price": trade.p, "qty": trade.q, "side": side, "ts": trade.T}
         return (self._record("trade", payload),)
 
-    def _on_mark(self, mark: _Data) -> Sequence[RawRecord]:
+    def _on_mark(self, mark: StreamData) -> Sequence[RawRecord]:
         payload = {
             "markPrice": mark.p,
             "indexPrice": mark.i,
@@ -231,7 +249,7 @@ class BinanceReader:
         }
         return (self._record("ticker", payload),)
 
-    def _touch(self, touch: _Data) -> Sequence[RawRecord]:
+    def _touch(self, touch: StreamData) -> Sequence[RawRecord]:
         bids, asks = [(touch.b, touch.B)], [(touch.a, touch.A)]
         payload = {"subtype": "BBO", "bids": bids, "asks": asks, "ts": touch.T or None}
         return (self._record("orderbook", payload),)
@@ -241,24 +259,24 @@ class BinanceReader:
         return self._record("orderbook", payload)
 
     def _record(self, kind: str, payload: dict[str, Any]) -> RawRecord:
-        return RawRecord(self._received_ns, kind, self._symbol, payload, self._path, self._line)
+        return RawRecord(self.received_ns, kind, self._symbol, payload, self._path, self._line)
 
     def _fault(self, kind: str, detail: str) -> Sequence[RawRecord]:
         self._faults.add(kind, self._path, self._line, detail)
         return ()
 
-    def _check_synced(self) -> None:
-        if not self._book.is_synced and self._lines["snapshot"] == 0:
+    def check_synced(self) -> None:
+        if not self.book.is_synced and self._lines["snapshot"] == 0:
             self._fault("no_snapshot", f"no book snapshot of {self._symbol}: its book stays empty")
 
 
-def _follows_futures(diff: _Data, book: _Book) -> bool:
+def _follows_futures(diff: StreamData, book: _Book) -> bool:
     if diff.pu == book.last_u:
         return True
     return not book.spans_snapshot and diff.U <= book.last_u <= diff.u
 
 
-def _follows_spot(diff: _Data, book: _Book) -> bool:
+def _follows_spot(diff: StreamData, book: _Book) -> bool:
     """The first one after a snapshot may begin before it, later ones begin where the last one ended."""
     if book.spans_snapshot:
         return book.last_u + 1 == diff.U

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 
 from market.adapters.foreign.binance import BinanceReader
+from market.adapters.foreign.binance_blocks import BinanceBlocks
 from market.adapters.foreign.bybit_feed import BybitFeed
 from market.adapters.foreign.bybit_files import read_archive, read_capture, read_capture_head
 from market.adapters.foreign.csv_markets import CsvReader
@@ -29,8 +31,10 @@ from market.adapters.foreign.known_instruments import (
 )
 from market.adapters.import_receipts import read_receipts
 from market.adapters.recording_reader import NotARecording, Recording
-from market.domain.events import EventChunk
+from market.domain.chunks import concat_chunks
+from market.domain.events import EventChunk, EventKind
 from market.domain.instruments import Instrument
+from market.domain.merging import NO_TIME, merge_by_time, number
 from market.domain.recordings import (
     BadRecording,
     FaultLog,
@@ -102,6 +106,25 @@ class Opening:
         )
         return data
 
+    def fill_with_blocks(
+        self, data: MarketData, streams: Sequence[Iterator[EventChunk]]
+    ) -> MarketData:
+        """Give `data` chunks that were read many lines at a time, merged by receive time."""
+        data.chunks = number(merge_by_time(streams), self.chunk_messages)
+        return data
+
+    def hub_chunk(
+        self, records: list[RawRecord], units: Instrument, faults: FaultLog
+    ) -> EventChunk:
+        """What the hub makes of records of one symbol, before they are merged and numbered."""
+        chunks = []
+        for record in records:
+            for chunk in self.hub_chunks(iter((record,)), (units,), faults, 1):
+                if record.payload.get("ts") is None or chunk.kind[0] == EventKind.FEED_GAP:
+                    chunk.exchange_ts_ns[:] = NO_TIME
+                chunks.append(chunk)
+        return concat_chunks(chunks)
+
     def demand_as_linear(self, reason: str, hint: str = "") -> None:
         """Money would come out wrong without a word: the asker must say that it may. Raises BadRecording."""
         if not self.as_linear:
@@ -124,20 +147,32 @@ def _open_binance(opening: Opening) -> MarketData:
         opening.demand_as_linear(f"{chosen[0]} was captured on the spot market")
     instruments = opening.rules(venue, chosen)
     data = opening.begin(instruments, [one for one in opening.found if one.symbol in chosen])
-    readers = [
-        BinanceReader(
-            symbol,
-            data.faults,
-            data.line_counts,
-            data.progress,
-            is_spot=kind is RecordingFormat.BINANCE_SPOT,
-        ).read([one.path for one in by_symbol[symbol]])
-        for symbol in chosen
-    ]
+    is_spot = kind is RecordingFormat.BINANCE_SPOT
+    units = _in_contracts(instruments) if kind is RecordingFormat.BINANCE_COINM else instruments
+    paths = {symbol: [one.path for one in by_symbol[symbol]] for symbol in chosen}
     _note_rules(opening, venue, data)
-    is_contracts = kind is RecordingFormat.BINANCE_COINM
-    opening.fill(data, readers, _in_contracts(instruments) if is_contracts else None)
-    data.exchange_ahead_ns = max(by_symbol[symbol][0].exchange_ahead_ns for symbol in chosen)
+    if is_spot:
+        readers = [
+            BinanceReader(symbol, data.faults, data.line_counts, data.progress, is_spot=True).read(
+                paths[symbol]
+            )
+            for symbol in chosen
+        ]
+        opening.fill(data, readers)
+    else:
+        streams = [
+            BinanceBlocks(
+                one,
+                index,
+                partial(opening.hub_chunk, units=one, faults=data.faults),
+                data.faults,
+                data.line_counts,
+                data.progress,
+            ).read(paths[one.symbol])
+            for index, one in enumerate(units)
+        ]
+        opening.fill_with_blocks(data, streams)
+    data.exchange_ahead_ns = max(o.exchange_ahead_ns for o in opening.found if o.symbol in chosen)
     if data.exchange_ahead_ns:
         data.notes.append(
             f"the exchange's clock is {data.exchange_ahead_ns / 1e6:.1f} ms ahead of the receiver's at "
