@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from replay.models import BacktestRun, ReplayRun, ReplaySession, SessionBuild
+from replay.models import BacktestRun, ReplayJob, ReplayRun, ReplaySession, RunModeRow, SessionBuild
 
 
 @admin.register(ReplayRun)
@@ -80,4 +80,36 @@ class SessionBuildAdmin(ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ReplayJob)
+class ReplayJobAdmin(ModelAdmin):
+    list_display = [
+        "requested_at", "session_id", "mode", "isolated", "state", "requested_by", "run_id", "error",
+    ]  # fmt: skip
+    list_filter = ["state", "mode", "isolated"]
+    search_fields = ["session_id", "run_id", "requested_by"]
+    date_hierarchy = "requested_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(RunModeRow)
+class RunModeAdmin(ModelAdmin):
+    """Only to be looked at: it is changed by starting and stopping replays."""
+
+    list_display = ["run_mode", "session_id", "since", "by", "epoch", "beats", "speed_factor"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
