@@ -56,9 +56,7 @@ class CursorSettings:
     block_bytes: int = BLOCK_BYTES
     on_bytes: Callable[[int], None] = lambda count: None
     on_file: Callable[[FileRead], None] | None = None
-    on_disorder: Callable[[int, int], None] | None = (
-        None  # seq, the higher one that stands before it
-    )
+    on_disorder: Callable[[int, int], object] | None = None  # seq, and the higher one before it
 
 
 class FileCursor:
