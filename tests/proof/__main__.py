@@ -39,8 +39,8 @@ def main() -> int:
 
 def prove(system: System, seconds: float) -> int:
     """Run the system for `seconds`, kill each service once, stop it, verify; the exit code."""
-    system.start()
     try:
+        system.start()
         _let_it_trade(system, seconds)
         trades = count_records(system, "TRADE")
         code = system.end(signal.SIGTERM)
@@ -51,11 +51,8 @@ def prove(system: System, seconds: float) -> int:
     report = verified(system.data_dir)
     print("\n".join(said(report)), flush=True)
     is_equal = report["firstDivergence"] is None and not report["refused"]
-    return (
-        0
-        if is_equal and trades and all(core["runs"] > 1 for core in report["cores"].values())
-        else 1
-    )
+    is_whole = trades > 0 and all(core["runs"] > 1 for core in report["cores"].values())
+    return 0 if is_equal and is_whole else 1
 
 
 def _let_it_trade(system: System, seconds: float) -> None:
