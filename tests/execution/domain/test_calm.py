@@ -140,9 +140,39 @@ def test_looking_where_asked_decides_what_looking_at_every_frame_decides(
     assert state_of(other) == state_of(one)
 
 
-def test_a_calm_position_is_looked_at_about_once_a_second() -> None:
+def test_a_calm_position_is_looked_at_when_something_is_due_and_not_each_second() -> None:
     world = a_world(Side.LONG, "ladder", is_market=True)
     looks = look_where_asked(world, frames_of(world, [0] * 55, 1))
 
     assert world.core.trades["BTCUSDT"].position_lots == 100
-    assert looks <= 12
+    assert looks <= 5
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("drawdown_pct", [100.0, 0.002])
+def test_what_limits_forbid_is_found_at_the_same_second(side: Side, drawdown_pct: float) -> None:
+    """First in our favour, which moves the peak, then against us until the day's loss closes it."""
+    limits = RiskConfig(
+        max_heat_pct=50.0, max_notional_usd=1e6, max_drawdown_pct=drawdown_pct,
+        daily_loss_limit_pct=0.001, daily_loss_close_pct=0.002,
+    )  # fmt: skip
+    one, other = (WORLD(limits=limits) for _ in range(2))
+    entry = 10_000 if side is Side.LONG else 10_001
+    stop = StopPlan(price_ticks=entry - side.sign * 200, distance_bps=200.0)
+    for world in (one, other):
+        world.ask(
+            plan=world.plan(side=side, type="MARKET", trailing=None, stop=stop, take_profits=())
+        )
+    frames = frames_of(one, [side.sign] * 15 + [-side.sign] * 65, 1)
+
+    look_at_all(one, frames)
+    look_where_asked(other, frames)
+
+    assert written(other) == written(one)
+    assert state_of(other) == state_of(one)
+    assert one.core.book.equity_peak_usdt > 10_000
+    reasons = {line.get("trade", {}).get("exitReason") for line in written(one)}
+    assert (
+        "RISK_FORCE_CLOSE" in reasons
+        or one.core.trades["BTCUSDT"].close_reason == "RISK_FORCE_CLOSE"
+    )

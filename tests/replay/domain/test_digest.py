@@ -150,6 +150,19 @@ def test_parts_cannot_be_moved_between_records() -> None:
     assert one.hexdigest() != other.hexdigest()
 
 
+def test_how_decisions_are_grouped_and_when_the_digest_is_read_plays_no_part() -> None:
+    words = [f"decision {n}" for n in range(9_000)]  # more than is hashed at once
+    one, other = RunDigest(), RunDigest()
+
+    one.add_decisions("VENUE", 7, words)
+    for word in words:
+        other.add_decisions("VENUE", 7, [word])
+        if word.endswith("000"):
+            other.hexdigest()
+
+    assert one.hexdigest() == other.hexdigest()
+
+
 _SCRIPT = """
 from execution.domain.config import ExecutionConfig
 from market.domain.config import MarketConfig
