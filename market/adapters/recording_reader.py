@@ -182,7 +182,7 @@ class Recording:
                     block_bytes=block_bytes,
                     on_bytes=self._note_bytes,
                     on_file=self._note_file if encoder is not None else None,
-                    on_disorder=self.disorder.setdefault,
+                    on_disorder=self._note_disorder,
                 ),
             )
             for (symbol, kind), paths in self._files.items()
@@ -191,6 +191,9 @@ class Recording:
     def _note_bytes(self, count: int) -> None:
         self.bytes_read += count
         self._on_read()
+
+    def _note_disorder(self, seq: int, before: int) -> None:
+        self.disorder.setdefault(seq, before)
 
     def _note_file(self, read: FileRead) -> None:
         """A file of several runs is read once for each: the pass that got farthest counts."""

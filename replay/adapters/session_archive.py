@@ -17,7 +17,8 @@ from typing import IO
 import msgspec
 import zstandard
 
-from failover.adapters.files import storage_error, write_atomically
+from failover.adapters.archive import write_manifest
+from failover.adapters.files import storage_error
 from failover.domain.errors import StorageError
 from replay.adapters.session_draft import (
     EVENTS,
@@ -159,7 +160,7 @@ def _take_in(
                 "BAD_ARCHIVE", f"{EVENTS} holds {facts.messages} events with digest {facts.digest}; "
                 f"the manifest says {manifest.total_events} with {manifest.digest}",
             )  # fmt: skip
-        write_atomically(folder / MANIFEST, manifest_bytes(manifest))
+        write_manifest(folder, manifest_bytes(manifest))
         publish_folder(folder, store.folder(manifest.session_id))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
