@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from market.adapters.bybit_messages import (
     BadMessage,
     BookMessage,
-    Message,
     TickerMessage,
+    TradeData,
     TradeMessage,
     parse,
     symbol_of,
@@ -30,57 +30,53 @@ class BybitFeed:
         self._lines = lines
         self._update_ids: dict[str, int] = {}  # of books that are whole
         self._book_topics: dict[str, str] = {}
+        self._topics: dict[str, tuple[str, str, str]] = {}
 
     def records(
         self, frame: bytes | str, received_ns: int | None, path: str, line: int
-    ) -> Iterator[RawRecord]:
+    ) -> Sequence[RawRecord]:
         """Records of one frame; without a receive time the exchange's sending time stands in."""
         try:
             message = parse(frame)
         except BadMessage as error:
             self._faults.add(error.kind, path, line, error.detail)
-            return
+            return ()
         if not isinstance(message, BookMessage | TradeMessage | TickerMessage):
             self._lines[type(message).__name__.removesuffix("Message").lower()] += 1
-            return
-        self._lines[message.topic.partition(".")[0]] += 1
-        symbol = symbol_of(message.topic)
-        if symbol not in self._symbols:
-            self._lines["symbol left out"] += 1
-            return
-        if isinstance(message, BookMessage) and not self._is_the_book(symbol, message.topic):
-            self._lines["other depth left out"] += 1
-            return
+            return ()
+        kind, symbol, left_out = self._topics.get(message.topic) or self._new_topic(message)
+        self._lines[kind] += 1
+        if left_out:
+            self._lines[left_out] += 1
+            return ()
         when_ns = message.ts * 1_000_000 if received_ns is None else received_ns
-        for kind, payload in self._payloads(message, symbol, path, line):
-            yield RawRecord(when_ns, kind, symbol, payload, path, line)
+        if isinstance(message, BookMessage):
+            book = self._book(message, symbol, path, line)
+            return (RawRecord(when_ns, "orderbook", symbol, book, path, line),)
+        if isinstance(message, TickerMessage):
+            return (RawRecord(when_ns, "ticker", symbol, _ticker(message), path, line),)
+        self._lines["trades"] += len(message.data)
+        return [
+            RawRecord(when_ns, "trade", symbol, _trade(trade), path, line) for trade in message.data
+        ]
+
+    def _new_topic(
+        self, message: BookMessage | TradeMessage | TickerMessage
+    ) -> tuple[str, str, str]:
+        """(kind, symbol, why it is left out or "") of a topic, the same for all its messages."""
+        topic = message.topic
+        symbol, left_out = symbol_of(topic), ""
+        if symbol not in self._symbols:
+            left_out = "symbol left out"
+        elif isinstance(message, BookMessage) and not self._is_the_book(symbol, topic):
+            left_out = "other depth left out"
+        self._topics[topic] = topic.partition(".")[0], symbol, left_out
+        return self._topics[topic]
 
     def _is_the_book(self, symbol: str, topic: str) -> bool:
         if topic.startswith("orderbook.1."):
             return False
         return self._book_topics.setdefault(symbol, topic) == topic
-
-    def _payloads(
-        self, message: Message, symbol: str, path: str, line: int
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        if isinstance(message, BookMessage):
-            yield "orderbook", self._book(message, symbol, path, line)
-        elif isinstance(message, TickerMessage):
-            yield "ticker", _ticker(message)
-        elif isinstance(message, TradeMessage):
-            self._lines["trades"] += len(message.data)
-            for trade in message.data:
-                yield (
-                    "trade",
-                    {
-                        "price": trade.p,
-                        "qty": trade.v,
-                        "side": trade.S,
-                        "ts": trade.T,
-                        "rpi": trade.RPI,
-                        "block": trade.BT,
-                    },
-                )
 
     def _book(self, message: BookMessage, symbol: str, path: str, line: int) -> dict[str, Any]:
         data = message.data
@@ -98,6 +94,17 @@ class BybitFeed:
             self._update_ids[symbol] = data.u
             subtype = "DELTA"
         return {"subtype": subtype, "bids": data.b, "asks": data.a, "ts": message.cts or message.ts}
+
+
+def _trade(trade: TradeData) -> dict[str, Any]:
+    return {
+        "price": trade.p,
+        "qty": trade.v,
+        "side": trade.S,
+        "ts": trade.T,
+        "rpi": trade.RPI,
+        "block": trade.BT,
+    }
 
 
 def _ticker(message: TickerMessage) -> dict[str, Any]:

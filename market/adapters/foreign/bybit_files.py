@@ -18,7 +18,7 @@ import msgspec
 from market.adapters.bybit_messages import symbol_of
 from market.adapters.foreign.bybit_feed import BybitFeed
 from market.adapters.foreign.known_instruments import bybit_rows, instruments_of_reply
-from market.adapters.foreign.line_files import read_lines
+from market.adapters.foreign.line_files import read_blocks, read_lines
 from market.domain.instruments import Instrument
 from market.domain.recordings import FaultLog, RawRecord, ReadProgress
 
@@ -53,6 +53,7 @@ class _Subscribe(msgspec.Struct):
 
 
 _decode_line = msgspec.json.Decoder(CaptureLine).decode
+_decode_lines = msgspec.json.Decoder(CaptureLine).decode_lines
 _decode_subscribe = msgspec.json.Decoder(_Subscribe).decode
 
 
@@ -114,12 +115,8 @@ def read_capture(
 ) -> Iterator[RawRecord]:
     """Records of the linear connection. Raises BadRecording."""
     for path in paths:
-        for number, line in read_lines(path, progress):
-            try:
-                record = _decode_line(line)
-            except msgspec.MsgspecError as error:
-                faults.add("bad_line", path, number, str(error))
-                continue
+        place = str(path)
+        for number, record in _capture_lines(path, faults, progress):
             if record.t != "recv":
                 continue
             if record.conn != linear_conn:
@@ -128,7 +125,32 @@ def read_capture(
             lines["received"] += 1
             # A float of seconds holds microseconds; rounding keeps the digits that were written.
             received_ns = round(record.ts * 1e6) * 1000
-            yield from feed.records(record.data, received_ns, str(path), number)
+            yield from feed.records(record.data, received_ns, place, number)
+
+
+def _capture_lines(
+    path: Path, faults: FaultLog, progress: ReadProgress
+) -> Iterator[tuple[int, CaptureLine]]:
+    """Lines that can be read, many decoded at once; with one among them that cannot, each by itself."""
+    for first, block in read_blocks(path, progress):
+        try:
+            found = _decode_lines(block)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found = []
+        if len(found) == block.count(b"\n"):  # blank lines are passed over
+            yield from enumerate(found, first)
+        else:
+            yield from _one_by_one(block, first, path, faults)
+
+
+def _one_by_one(
+    block: bytes, first: int, path: Path, faults: FaultLog
+) -> Iterator[tuple[int, CaptureLine]]:
+    for number, line in enumerate(block.split(b"\n")[:-1], first):
+        try:
+            yield number, _decode_line(line.rstrip(b"\r"))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            faults.add("bad_line", path, number, str(error))
 
 
 def read_archive(
