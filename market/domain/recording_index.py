@@ -58,8 +58,8 @@ class RunSpan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class FileIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything about one file of one symbol, kind and day; sizes and hashes of its uncompressed content.
 
-    `sha256` of the whole is "" until a part written by a killed process, or a second part, was read
-    again by the archiver; the parts have theirs at once.
+    `sha256` is that of the first `bytes`, "" until a second part, or one written by a killed process, was
+    read again by the archiver; the parts have theirs at once. A plain file may have grown beyond `bytes`.
     """
 
     symbol: str
