@@ -10,7 +10,9 @@ import pytest
 
 from market.domain.events import EventKind
 from market.domain.recordings import MarketData
-from market.recordings import open_market_data
+from market.importing import import_market
+from market.recordings import BadRecording, open_market_data
+from tests.market.import_samples import differences, joined
 
 pytestmark = pytest.mark.shared_data
 
@@ -103,3 +105,35 @@ def test_the_bybit_archive_is_whole(shared: Path) -> None:
 def test_inverse_contracts_are_refused(shared: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not a USDT linear perpetual"):
         open_market_data([shared / "data" / "l2" / name])
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (["bybit_v5_raw/bybit_v5_public_20260809T2126.jsonl.gz"], {}),
+        (["bybit_archive_ob500/xrpusdt-ob500.data.zip"], {}),
+        (["l2/binance_spot_nexousdt_20240723/nexousdt_20240723.dat.gz"], {"as_linear": True}),
+    ],
+)
+def test_an_import_holds_what_its_source_does(
+    shared: Path, tmp_path: Path, names: list[str], options: dict[str, bool]
+) -> None:
+    """All that a replay's digest rests upon; the same of every other file here takes minutes."""
+    paths = [shared / "data" / name for name in names]
+
+    import_market(open_market_data(paths, **options), tmp_path)
+
+    source, recording = open_market_data(paths, **options), open_market_data([tmp_path])
+    assert differences(joined(source), joined(recording)) == []
+    assert (recording.instruments, recording.exchange_ahead_ns) == (
+        source.instruments, source.exchange_ahead_ns,
+    )  # fmt: skip
+
+
+def test_candles_of_every_kind_are_refused(shared: Path) -> None:
+    paths = sorted((shared / "data" / "klines").glob("*.gz"))
+
+    assert len(paths) == 6
+    for path in paths:
+        with pytest.raises(BadRecording, match="holds candles, no ticks"):
+            open_market_data([path])
