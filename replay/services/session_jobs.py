@@ -21,6 +21,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from execution.domain.profile import execution_settings_of
+from failover.domain.days import iso_ms
 from failover.services.config_view import config_in_use
 from replay.domain.config import ReplayConfig
 from replay.domain.sessions import (
@@ -272,6 +273,7 @@ def _finish(job_id: int, manifest: ReplayManifest) -> None:
         phase="DONE",
         progress_pct=100.0,
         events=manifest.total_events,
+        last_event=iso_ms(manifest.recorder_runs[-1].last_ts),
         ended_at=datetime.now(UTC),
     )
 
