@@ -14,7 +14,7 @@ export function showRunMode(system) {
   for (const mode of ["SIM", "DRY_RUN", "LIVE", "REPLAY"]) document.body.classList.toggle(`mode-${mode}`, mode === (isReplay ? "REPLAY" : own));
   document.body.dataset.mode = isReplay ? "REPLAY" : own;
   setText(document.getElementById("mode-word"), isReplay ? "REPLAY MODE" : own);
-  setText(document.getElementById("mode-place"), isReplay ? "recorded market" : session.dataset.place);
+  setText(document.getElementById("mode-place"), isReplay ? "" : session.dataset.place);
   setText(session, isReplay ? `Session: ${system.sessionId} @ ${speedText(system.speedFactor)}${system.paused ? " · paused" : ""}` : "");
   session.hidden = !isReplay;
 }
