@@ -95,7 +95,7 @@ def test_an_untouched_recording_is_clean_as_a_whole_by_day_and_by_file(recorded:
 
 @given(st.lists(a_message(), min_size=1, max_size=40), st.integers(1, 7), st.booleans())
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whatever_the_recorder_writes_is_clean(
     tmp_path_factory: pytest.TempPathFactory,
@@ -122,7 +122,7 @@ def test_whatever_the_recorder_writes_is_clean(
     where=st.integers(0, 10_000),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_damage_to_an_indexed_file_is_found(
     recorded: Path, tmp_path: Path, damage: Damage, day: str, file: str, at: int, where: int
@@ -150,7 +150,7 @@ def test_any_damage_to_an_indexed_file_is_found(
 )
 @given(at=st.integers(2, 40), where=st.integers(0, 10_000))
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_without_an_index_the_lines_themselves_tell_what_happened(
     recorded: Path, tmp_path: Path, damage: Damage, found: Problem, at: int, where: int
