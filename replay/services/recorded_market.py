@@ -23,9 +23,8 @@ from replay.domain.verify_core import InputDiffers, NotRecorded
 from replay.domain.verify_market import KernelDesk
 from strategy.domain.journal_words import FRAMES_STREAM
 
-_LAST_MOMENT_NS = (
-    3_000_000_000  # of a killed run: its recorder's files may end at different messages
-)
+# Of a killed run: its files may end at different messages.
+_LAST_MOMENT_NS = 5_000_000_000
 _WARM_NS = 5_000_000_000
 
 Tails = dict[tuple[str, str], dict[int, bytes]]  # (stream, run) -> payload by its first number
