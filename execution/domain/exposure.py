@@ -97,15 +97,23 @@ def _entry_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterabl
 
 
 def _averaging_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterable[Leg]:
-    """Averaging orders at rest, and those planned that may still be placed."""
-    size = trade.qty_lots if trade.phase is TradePhase.ENTERING else trade.entry_filled_lots
-    for level, leg in enumerate(trade.plan.dca_levels, start=1):
+    """Averaging orders at rest, and those planned that may still be placed.
+
+    Once the entry is over, a level too small for the venue is part of the next one, and not counted twice.
+    """
+    may_be_placed = trade.phase is not TradePhase.CLOSING and not trade.break_even_moved
+    if trade.phase is TradePhase.ENTERING:
+        planned: Iterable[int] = (
+            leg.qty_lots * trade.qty_lots // trade.plan.qty_lots for leg in trade.plan.dca_levels
+        )
+    else:
+        planned = trade.dca_targets()
+    for (level, leg), lots in zip(enumerate(trade.plan.dca_levels, start=1), planned, strict=True):
         name = dca_leg(level)
         order = trade.order_of(name, orders)
         left = order.leaves_lots if order is not None else 0
-        if trade.phase is not TradePhase.CLOSING and not trade.break_even_moved:
-            planned = leg.qty_lots * size // trade.plan.qty_lots
-            left = max(left, planned - trade.dca_filled_lots.get(name, 0))
+        if may_be_placed:
+            left = max(left, lots - trade.dca_filled_lots.get(name, 0))
         if left > 0:
             yield leg.price_ticks, left
 
