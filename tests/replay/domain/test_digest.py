@@ -164,26 +164,38 @@ def test_how_decisions_are_grouped_and_when_the_digest_is_read_plays_no_part() -
 
 
 _SCRIPT = """
+import os
 from execution.domain.config import ExecutionConfig
+from execution.domain.synthetic_instruments import synthetic_instruments
+from execution.domain.synthetic_market import synthetic_chunks
 from market.domain.config import MarketConfig
-from replay.services.simulate import simulate_synthetic
+from replay.services.simulate import simulate
 from strategy.domain.config import DecisionConfig, StrategyConfig
 decision = DecisionConfig(market=MarketConfig(warmup_s=5), strategy=StrategyConfig(edge_coef=3.0))
-done = simulate_synthetic(5, 15.0, decision, ExecutionConfig(), symbols=("ETHUSDT", "AI16ZUSDT"))
+symbols, size = ("ETHUSDT", "AI16ZUSDT"), int(os.environ["MESSAGES_A_CHUNK"])
+chunks = (
+    chunk.slice(start, min(start + size, len(chunk)))
+    for chunk in synthetic_chunks(5, 15.0, symbols)
+    for start in range(0, len(chunk), size)
+)
+done = simulate(synthetic_instruments(symbols), chunks, decision, ExecutionConfig())
 print(done.digest, done.figures.counts["orders"])
 """
 
 
-def test_hash_seeds_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """A process with another seed than ours comes to our digest."""
+def test_hash_seeds_and_chunk_sizes_change_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process with another seed than ours, and other chunks, comes to our digest."""
     root = Path(__file__).parents[3]
     seed = "1" if os.environ.get("PYTHONHASHSEED") == "2" else "2"
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+    other = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root), "MESSAGES_A_CHUNK": "13"}
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], env=environment, cwd=root, timeout=120,
+        [sys.executable, "-c", _SCRIPT], env={**os.environ, **other}, cwd=root, timeout=120,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
 
+    monkeypatch.setenv("MESSAGES_A_CHUNK", "100000")
     exec(_SCRIPT, {})
 
     ours = capsys.readouterr().out
