@@ -78,7 +78,9 @@ def test_a_session_is_built_replayed_as_live_and_live_returns(tab: Tab, system: 
     page.click("#pause")
     expect(page.locator("#pause")).to_have_text("Resume", timeout=WAIT_MS)
     tab.go("/")
-    tab.wait("live.state.system.mode === 'REPLAY' && Object.keys(live.state.symbols).length === 2")
+    tab.wait(  # the page may still be waiting for its first snapshot
+        "live.state.system?.mode === 'REPLAY' && Object.keys(live.state.symbols ?? {}).length === 2"
+    )
     assert tab.page.evaluate("document.body.dataset.mode") == "REPLAY"
     tab.go("/trades/")
     expect(page.locator("#replay-session")).to_contain_text("e2e-session")
@@ -89,7 +91,7 @@ def test_a_session_is_built_replayed_as_live_and_live_returns(tab: Tab, system: 
     tab.go("/symbol/BTCUSDT/")
     tab.wait("live.state.quote?.mid > 0")
     before = tab.page.evaluate("live.state.system.marketTs")
-    tab.wait(f"live.state.system.marketTs > '{before}'")
+    tab.wait(f"live.state.system?.marketTs > '{before}'")
     tab.shoot("replay-symbol")
 
     tab.go("/replay/")
