@@ -141,7 +141,7 @@ class JournalWriter:
         self._queued_bytes = 0
         self._lost = 0  # dropped since the last record that was queued
         self._needs_state = True
-        self._next_state_s = 0.0
+        self._next_state_s = self._state_not_before_s = 0.0
         self._open: _OpenRange | None = None
         self._last_pieces: dict[str, _LastPieces] = {}
         self._turn = threading.Lock()  # of the open range and the order of the queue
@@ -199,14 +199,24 @@ class JournalWriter:
         self._put(Made(payload))
 
     def wants_checkpoint(self) -> bool:
-        """The whole state is due: at the start, each `CHECKPOINT_EVERY_S`, and after records were lost."""
-        return self._needs_state or time.monotonic() >= self._next_state_s
+        """The whole state is due: at the start, each `CHECKPOINT_EVERY_S`, and after records were lost.
+
+        Not before it would find room: to make one costs the deciding loop more than any input.
+        """
+        now_s = time.monotonic()
+        if not self._needs_state and now_s < self._next_state_s:
+            return False
+        has_room = self._queued_bytes <= self._queue_bytes // 2
+        return has_room and now_s >= self._state_not_before_s
 
     def stood(self, at_ns: int, payload: bytes) -> None:
         """The core's whole state, as it is after everything told so far."""
         self._next_state_s = time.monotonic() + CHECKPOINT_EVERY_S
         self._needs_state = False
+        dropped = self.stats.dropped
         self._put(Stood(at_ns, payload))
+        if self.stats.dropped > dropped:  # it is too large for the room there is
+            self._state_not_before_s = self._next_state_s
 
     def close(self, at_ns: int, timeout_s: float = 5.0) -> bool:
         """Write what is queued and end the run; False when it did not within the time."""
@@ -322,20 +332,29 @@ class JournalWriter:
 
 
 class _BlockFile:
-    """The files of one run, day by day."""
+    """The files of one run, day by day; each begins with `Begun`, so that it can be read without the others.
+
+    A clock that is set back over midnight does not take the run back to the file of the day before.
+    """
 
     def __init__(self, folder: Path, core: str, run_id: str) -> None:
         self._folder, self._name = folder, f"{core}-{run_id}{SUFFIX}"
-        self._day = ""
+        self._begun: list[JournalRecord] = []
+        self._day = self._begun_day = ""
         self._handle = -1
         self._next_number = 1
         self.written_bytes = 0
 
     def append(self, records: list[JournalRecord]) -> None:
         """One block of records of one day, with one write(). Raises: StorageError (DiskFull)."""
-        self._open(_day_of(records) or self._day)
+        self._open(max(_day_of(records) or self._day, self._day))
+        if isinstance(records[0], Begun):
+            self._begun = records[:1]
+        elif self._begun_day != self._day:
+            records = [*self._begun, *records]
         block = sealed_block(records, self._next_number)
         self._write(block)
+        self._begun_day = self._day
         self._next_number += len(records)
         self.written_bytes += len(block)
 

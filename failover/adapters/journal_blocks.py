@@ -71,6 +71,15 @@ def is_block_at(data: bytes, position: int) -> bool:
     return is_whole
 
 
+def is_cut_short(data: bytes, position: int) -> bool:
+    """A block begins here that is longer than what is left: the write that a kill cut short."""
+    left = len(data) - position
+    if left < _HEADER.size:
+        return MAGIC.startswith(data[position : position + len(MAGIC)])
+    magic, size, *_ = _HEADER.unpack_from(data, position)
+    return magic == MAGIC and _HEADER.size < left < _HEADER.size + size <= _MAX_BODY_BYTES
+
+
 def next_block(data: bytes, position: int) -> int:
     """Where the first whole block at or after `position` begins; -1 when there is none."""
     while (position := data.find(MAGIC, position)) >= 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from failover.adapters.files import write_atomically
-from failover.adapters.journal_blocks import SUFFIX, Block, block_at, next_block
+from failover.adapters.journal_blocks import SUFFIX, Block, block_at, is_cut_short, next_block
 from failover.domain.journal import Missing, Numbered
 
 _DAYS_MENDED = 2
@@ -49,7 +49,11 @@ class JournalReader:
         """Every record in order; `Missing` where some cannot be had. Raises: OSError."""
         expected = 1
         for path in self.run.paths:
-            for block in self._blocks(path.read_bytes(), path):
+            for block in self._blocks(_content(path), path):
+                if block is None:
+                    reason = f"{path.name}: what follows record {expected - 1} cannot be read"
+                    yield Numbered(expected, Missing(0, reason))
+                    continue
                 if block.first != expected:
                     lost = max(0, block.first - expected)
                     reason = f"{path.name}: record {block.first} follows {expected - 1}"
@@ -58,7 +62,8 @@ class JournalReader:
                     yield Numbered(block.first + place, record)
                 expected = block.first + len(block.records)
 
-    def _blocks(self, data: bytes, path: Path) -> Iterator[Block]:
+    def _blocks(self, data: bytes, path: Path) -> Iterator[Block | None]:
+        """None: bytes that no write left half done; how many records they were is not known."""
         position = 0
         while position < len(data):
             block = block_at(data, position)
@@ -67,13 +72,26 @@ class JournalReader:
                 position = block.end
                 continue
             following = next_block(data, position + 1)
-            if following < 0:
+            if following < 0 and is_cut_short(data, position):
                 self.torn.append(
                     f"{path}: the last {len(data) - position} bytes are no whole block"
                 )
                 return
+            following = following if following > 0 else len(data)
+            if following == len(data):
+                yield None
             self.damage.append(f"{path}: bytes {position} to {following - 1} cannot be read")
             position = following
+
+
+def _content(path: Path) -> bytes:
+    """With what was set aside of it."""
+    aside = _aside(path)
+    return path.read_bytes() + (aside.read_bytes() if aside.exists() else b"")
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.torn")
 
 
 def set_torn_tails_aside(folder: Path, core: str) -> list[Path]:
@@ -100,7 +118,7 @@ def _mended(path: Path) -> Path | None:
         end = _end_of_blocks(data)
         if end == len(data):
             return None
-        aside = path.with_name(f"{path.name}.torn")
+        aside = _aside(path)
         write_atomically(aside, data[end:])
         file.truncate(end)
         os.fsync(file.fileno())

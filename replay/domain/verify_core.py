@@ -35,6 +35,7 @@ from replay.domain.verify_report import CoreReport, Divergence, Refusal
 Outputs = Any  # of one input, in order: a list of messages, or an array of rows
 _BEFORE, _AFTER = 5, 3
 _LONGEST_TEXT = 2_000
+_NO_BEGIN = "its journal does not say what the core was made of: its beginning is gone"
 
 
 class NotRecorded(Exception):
@@ -183,10 +184,14 @@ class _Proof:
     # --- inputs
 
     def _begin(self, record: Begun) -> None:
-        self._run_id = record.run_id
-        self._under_proof.begin(record)
+        """The first of a run counts: each day's file tells it anew."""
+        if not self._run_id:
+            self._run_id = record.run_id
+            self._under_proof.begin(record)
 
     def _feed(self, numbered: Numbered) -> None:
+        if not self._run_id:
+            self._lose(_NO_BEGIN)
         self._check_nothing_left()
         if self._after is not None and len(self._after) < _BEFORE + _AFTER:
             self._after.append(told(numbered))
@@ -245,7 +250,10 @@ class _Proof:
         if self._is_lost:
             if number < self._start:
                 return
-            self._go_on_from(record)
+            if self._run_id:
+                self._go_on_from(record)
+            else:
+                self._why_lost = self._why_lost or _NO_BEGIN
             return
         self.report.states += 1
         state = self._under_proof.state()
@@ -284,6 +292,8 @@ class _Proof:
 
     def _lose(self, reason: str, *, is_tail: bool = False) -> None:
         self._outputs = ()
+        if self._is_tail and not is_tail:  # from here on it is more than a last moment
+            self._is_tail, self._why_lost = False, reason
         if self._is_lost:
             return
         self._is_lost, self._is_tail = True, is_tail

@@ -24,7 +24,7 @@ from replay.domain.verify_market import KernelDesk
 from strategy.domain.journal_words import FRAMES_STREAM
 
 # Of a killed run: its files may end at different messages.
-_LAST_MOMENT_NS = 5_000_000_000
+LAST_MOMENT_NS = 5_000_000_000
 _WARM_NS = 5_000_000_000
 
 Tails = dict[tuple[str, str], dict[int, bytes]]  # (stream, run) -> payload by its first number
@@ -147,6 +147,12 @@ class RawCursor:
             raise self._hole(first, stop, found)
         return found
 
+    def recorded_until_ns(self) -> int:
+        """Core time of the last message behind those taken; 0 when there is none. Ends the cursor."""
+        times = [int(chunk.core_ts_ns[-1]) for chunk in self._held if len(chunk)]
+        times += [int(chunk.core_ts_ns[-1]) for chunk in self._chunks if len(chunk)]
+        return max(times, default=0)
+
     def _check_order(self, first: int, stop: int) -> None:
         disorder = self._recording.disorder if self._recording is not None else {}
         for seq in sorted(seq for seq in disorder if first <= seq < stop):
@@ -185,7 +191,7 @@ class RawCursor:
         self._held.extend(own for chunk in self._chunks if len(own := _own_messages(chunk)))
         times = [chunk.core_ts_ns[chunk.seq > missing] for chunk in self._held]
         after = np.concatenate(times) if times else np.zeros(0, np.int64)
-        return not len(after) or int(after[-1]) - int(after[0]) <= _LAST_MOMENT_NS
+        return not len(after) or int(after[-1]) - int(after[0]) <= LAST_MOMENT_NS
 
 
 def _own_messages(chunk: EventChunk) -> EventChunk:
@@ -209,6 +215,7 @@ class FrameCursor:
         self._desk = KernelDesk(self._raw)
         self._records = JournalReader(run).records()
         self._start = start
+        self._has_begun = False
         self._is_lost = start > 1
         self._why_lost = "its journal has no state before it"
         self._is_tail = False
@@ -243,11 +250,13 @@ class FrameCursor:
             return False
         number, record = numbered
         if isinstance(record, Begun):
-            self._desk.begin(record)
+            if not self._has_begun:  # each day's file tells it anew
+                self._desk.begin(record)
+            self._has_begun = True
         elif isinstance(record, Missing):
             self._lose(record.reason)
         elif isinstance(record, Stood):
-            if self._is_lost and number >= self._start:
+            if self._is_lost and self._has_begun and number >= self._start:
                 self._desk.restore(record.payload)
                 self._is_lost = self._is_tail = False
         elif isinstance(record, Taken | TakenRange) and not self._is_lost:

@@ -104,7 +104,8 @@ def test_each_utc_day_has_its_own_file_and_the_run_goes_on(tmp_path: Path) -> No
     reader, records = _read(tmp_path)
 
     assert len(run.paths) == 2
-    assert [type(r).__name__ for r in records] == ["Begun", "Taken", "Taken", "Made", "Ended"]
+    kinds = ["Begun", "Taken", "Begun", "Taken", "Made", "Ended"]
+    assert [type(r).__name__ for r in records] == kinds
     assert not reader.damage
 
 
@@ -165,9 +166,10 @@ def test_what_finds_no_room_is_admitted_and_a_new_state_is_asked_for(tmp_path: P
         writer.take("NEWS", _NOON_NS + number, bytes(500))
     lost = writer.stats.dropped
     assert lost > 10
-    assert writer.wants_checkpoint()
+    assert not writer.wants_checkpoint()
     (tmp_path / "journal").unlink()
     _until(lambda: writer.stats.records >= 22 - lost)
+    assert writer.wants_checkpoint()
     writer.stood(_NOON_NS + 50, b"afterwards")
     writer.close(_NOON_NS + 50)
 
@@ -217,3 +219,64 @@ def test_the_last_of_a_writer_that_ended_is_kept_as_it_came(tmp_path: Path) -> N
 
     assert [r for r in records if isinstance(r, Tail)] == [Tail("frames", "m1", [(3, 1, b"last")])]
     assert [r.run_id for r in records if isinstance(r, TakenRange)] == ["m1", "m2"]
+
+
+def test_while_there_is_no_room_no_state_is_asked_for(tmp_path: Path) -> None:
+    """Making one costs the deciding loop milliseconds, and it would be dropped like all the rest."""
+    (tmp_path / "journal").write_text("a file where the folder should be: nothing can be written")
+    writer = _writer(tmp_path / "journal", queue_bytes=4_000, retry_after_s=0.01)
+    asked = 0
+    for number in range(200):
+        if writer.wants_checkpoint():
+            asked += 1
+            writer.stood(_NOON_NS + number, bytes(1_000))
+        writer.take("NEWS", _NOON_NS + number, bytes(500))
+
+    assert writer.stats.dropped > 150
+    assert asked <= 2
+    (tmp_path / "journal").unlink()
+    _until(writer.wants_checkpoint)  # there is room again, and records were lost
+    writer.close(_NOON_NS + 300)
+
+
+def test_a_state_that_finds_no_room_is_not_made_again_at_every_input(tmp_path: Path) -> None:
+    writer = _writer(tmp_path, queue_bytes=4_000)
+    asked = 0
+    for number in range(200):
+        if writer.wants_checkpoint():
+            asked += 1
+            writer.stood(_NOON_NS + number, bytes(5_000))
+        writer.take("NEWS", _NOON_NS + number)
+
+    writer.close(_NOON_NS + 300)
+    assert asked == 1
+
+
+def test_a_clock_set_back_at_midnight_leaves_the_records_in_order(tmp_path: Path) -> None:
+    writer = _writer(tmp_path)
+    told = [b"today", b"tomorrow", b"today again", b"tomorrow again"]
+    for place, payload in enumerate(told):
+        writer.take("NEWS", _NOON_NS + (place % 2) * _DAY_NS, payload)
+    writer.close(_NOON_NS + _DAY_NS)
+
+    reader, records = _read(tmp_path)
+
+    assert [r.payload for r in records if isinstance(r, Taken)] == told
+    assert not any(isinstance(record, Missing) for record in records)
+    assert len(reader.run.paths) == 2
+
+
+def test_each_day_s_file_says_anew_what_the_core_is_made_of(tmp_path: Path) -> None:
+    """The first days of a run go by retention; what is left must still be proved."""
+    writer = _writer(tmp_path)
+    writer.take("NEWS", _NOON_NS, b"today")
+    writer.take("NEWS", _NOON_NS + _DAY_NS, b"tomorrow")
+    writer.close(_NOON_NS + _DAY_NS)
+    (run,) = journal_runs(tmp_path)
+    run.paths[0].unlink()
+
+    _, records = _read(tmp_path)
+
+    assert isinstance(records[0], Missing)
+    begun = Begun(core="strategy", run_id="run-1", at_ns=_NOON_NS, format=1, payload=b"made of")
+    assert records[1] == begun
