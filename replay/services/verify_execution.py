@@ -30,7 +30,8 @@ from market.domain.events import pack_chunk
 from market.domain.frames import pack_frames
 from replay.domain.verify_core import InputDiffers, MarketSource, Window, verify_run
 from replay.domain.verify_execution import Given, InputOrder, each_input, input_of, shown, taped
-from replay.domain.verify_report import EXECUTION, CoreReport, Divergence
+from replay.domain.verify_report import EXECUTION, CoreReport, Divergence, Refusal
+from replay.services.recorded_market import LAST_MOMENT_NS
 
 RAW = "market.raw"
 _decode_start = msgspec.msgpack.Decoder(RunStart).decode
@@ -70,6 +71,8 @@ def _look_at_the_seam(before: ExecutionUnderProof, start: RunStart, found: CoreR
     if last is None:
         return
     found.unproved += max(0, last.number - step.number) + _messages_missing(before, last)
+    if last.ts_ns - before.now_ns > LAST_MOMENT_NS:
+        found.refused.append(_gone(start, before.now_ns, last))
     if newest is None or newest.number != step.number or state_seal(newest) == step.state_seal:
         return
     found.note(
@@ -85,6 +88,16 @@ def _look_at_the_seam(before: ExecutionUnderProof, start: RunStart, found: CoreR
             replayed=step.state_seal,
             inputs_around=[],
         )
+    )
+
+
+def _gone(start: RunStart, from_ns: int | None, last: Commit) -> Refusal:
+    return Refusal(
+        core=EXECUTION,
+        run_id=start.facts.run_id,
+        reason=f"execution had come to commit {last.number} then, and no journal of it speaks of that",
+        from_ns=from_ns,
+        to_ns=last.ts_ns,
     )
 
 

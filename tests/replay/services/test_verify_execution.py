@@ -321,6 +321,26 @@ def test_what_a_killed_run_had_not_journalled_is_counted(tmp_path: Path) -> None
     assert report.divergences == 0
 
 
+def test_a_run_that_had_come_much_further_than_its_journal_is_refused(tmp_path: Path) -> None:
+    """A kill takes a last moment; more of it is a journal that is gone."""
+    bus, first, second = Bus(2), ListJournal(40), ListJournal(40)
+    life = Life(tmp_path, bus, first)
+    life.live(600)
+    life.tape.end()
+    life.end()
+    Life(tmp_path, bus, second, "e2").end()
+    end = next(place for place, n in enumerate(first.numbered) if isinstance(n.record, Taken)
+               and n.record.at_ns > bus.now_ns - 7_000 * MS)  # fmt: skip
+    some = first.numbered[:end]
+    assert 10 < len(some) < len(first.numbered)
+
+    whole = proved(bus, first.numbered, second.numbered)
+    report = proved(bus, some, second.numbered)
+
+    assert whole.refused == []
+    assert [(refusal.run_id, report.divergences) for refusal in report.refused] == [("e2", 0)]
+
+
 def test_a_run_that_begins_with_another_state_than_was_left_is_found(tmp_path: Path) -> None:
     bus, journal = lived(tmp_path, 2)
     second = ListJournal()
