@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from typing import cast
 
 import msgspec
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    close_old_connections,
+    connections,
+    transaction,
+)
 
 from failover.domain.config import BadConfigDocument
 from failover.domain.heartbeat import Heartbeat
@@ -69,6 +75,7 @@ def _replayed(job: ReplayJob, holder: _Holder, parts: JobParts) -> tuple[JobStat
     try:
         if not job.isolated:
             _leave_live(job, holder, parts)
+        job = holder.take_orders()
         options = RunReplayOptions(
             speed_factor=job.wanted_speed,
             loop=job.wanted_loop,
@@ -119,6 +126,15 @@ class _Holder:
     def start(self) -> None:
         self._thread.start()
 
+    def take_orders(self) -> ReplayJob:
+        """What was wanted until now is what the engine begins with; the rest is obeyed once it runs."""
+        with transaction.atomic():
+            waiting = ReplayJob.objects.filter(pk=self._job.pk)
+            job = waiting.select_for_update().get()
+            waiting.update(wanted_seek_ns=None)
+        self._seen_order = job.order_number
+        return job
+
     def end(self, state: JobState, error: str) -> str:
         """Say how it ended and give the run mode back."""
         self._done.set()
@@ -136,9 +152,12 @@ class _Holder:
                 close_old_connections()
                 self._beat()
                 beaten_s = time.monotonic()
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 if time.monotonic() - beaten_s > self._limit_s:
                     self._lose(f"the database was away for too long: {error}")
+            except Exception as defect:
+                logger.exception("replay_beat_failed", extra={"job": self._job.pk})
+                self._lose(f"{type(defect).__name__}: {defect}")
             if self._stopping.wait(BEAT_S) and not self.over.is_set():
                 self._stop()
             if self.over.is_set():
@@ -160,10 +179,12 @@ class _Holder:
 
     def _obey(self) -> None:
         job = ReplayJob.objects.get(pk=self._job.pk)
-        if job.order_number == self._seen_order:
+        if job.wanted_stop and not self.over.is_set():
+            self._stop()
+        engine = self.engine
+        if job.order_number == self._seen_order or not engine.get_status().running:
             return
         self._seen_order = job.order_number
-        engine = self.engine
         engine.set_loop(job.wanted_loop)
         if engine.get_status().speed_factor != job.wanted_speed:
             engine.set_speed(job.wanted_speed)
@@ -174,8 +195,6 @@ class _Holder:
             engine.pause()
         else:
             engine.resume()
-        if job.wanted_stop:
-            self._stop()
 
     def _stop(self) -> None:
         self.was_stopped = True

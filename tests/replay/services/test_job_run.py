@@ -215,6 +215,76 @@ def test_it_obeys_what_is_wanted_of_it(
     assert ended(job) == ("DONE", "")
 
 
+def test_an_order_given_while_services_leave_live_does_not_silence_the_engine(
+    order: Callable[..., ReplayJob],
+    parts: Callable[..., JobParts],
+    in_thread: Callable[..., threading.Thread],
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread that ended over it would beat no more: LIVE returns, and the engine would run on."""
+    begun_at, opened = list[int | None](), sessions.open
+    monkeypatch.setattr(
+        sessions, "open", lambda name, at_ns: (begun_at.append(at_ns), opened(name, at_ns))[1]
+    )
+    job, told = order(), {"market": beat("market", runModeEpoch=0, connected=True)}
+    held = parts(heartbeats=lambda: told, switch_timeout_s=30.0)
+    thread = in_thread(job, held, threading.Event())
+    wait_for(lambda: RunModeRows().read().beats)
+
+    middle_ns = (sessions.manifest.from_ns + sessions.manifest.to_ns) // 2
+    replay_jobs.command(job, wanted_seek_ns=middle_ns, wanted_speed=900.0)
+    beats = RunModeRows().read().beats
+    wait_for(lambda: RunModeRows().read().beats > beats + 1)
+    told.clear()
+    thread.join(30)
+
+    assert ended(job) == ("DONE", "")
+    job.refresh_from_db()
+    assert begun_at == [middle_ns]
+    assert job.status["speedFactor"] == 900.0
+
+
+def test_a_replay_from_a_later_instant_begins_there_once(
+    order: Callable[..., ReplayJob],
+    parts: Callable[..., JobParts],
+    in_thread: Callable[..., threading.Thread],
+    sessions: Sessions,
+) -> None:
+    """Where it was to begin is no order to go there again with the next order of another kind."""
+    from_ns = (sessions.manifest.from_ns + sessions.manifest.to_ns) // 2
+    job = order(speed=0.5, from_ns=from_ns)
+    thread = in_thread(job, parts(), threading.Event())
+    wait_for(lambda: ReplayJob.objects.get(pk=job.pk).status.get("lastEventTimestamp"))
+
+    replay_jobs.command(job, wanted_speed=None)
+    thread.join(30)
+
+    assert ended(job) == ("DONE", "")
+    job.refresh_from_db()
+    assert job.status["lap"] == 1
+
+
+def test_a_beat_that_fails_for_any_reason_ends_the_engine(
+    order: Callable[..., ReplayJob],
+    parts: Callable[..., JobParts],
+    in_thread: Callable[..., threading.Thread],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = order(speed=0.5)
+    thread = in_thread(job, parts(), threading.Event())
+    wait_for(lambda: ReplayJob.objects.get(pk=job.pk).status.get("running"))
+
+    def fail(*_: object) -> bool:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(job_rows, "note_beat", fail)
+    thread.join(30)
+
+    assert ended(job) == ("LOST", "RuntimeError: a defect")
+    assert not RunModeRows().read().is_replay
+
+
 def test_a_stopped_job_ends_and_live_returns(
     order: Callable[..., ReplayJob],
     parts: Callable[..., JobParts],
