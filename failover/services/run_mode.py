@@ -16,13 +16,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from failover.domain.run_mode import LIVE, RunMode
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
+ANSWER_WITHIN_S = 5.0
 
 
 class RunModeStore(Protocol):
@@ -82,30 +83,76 @@ async def follow_run_mode(
     sleep: Callable[[float], Awaitable[bool]],
     apply: Callable[[RunMode], Awaitable[None] | None],
     watch: RunModeWatch | None = None,
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> None:
     """Call `apply` with the mode at once and on every change, until `sleep` says to stop.
 
-    While the database is away the mode last known holds; a service that starts without one starts in LIVE:
-    the live market must be readable without a database, and a replay touches nothing of it.
+    While the database is away the mode last known holds, REPLAY only for as long as its engine may be silent:
+    it ends by itself then, and a market that stays closed looks after nothing. A service that starts without
+    a database starts in LIVE: the live market must be readable without, and a replay touches nothing of it.
     """
-    watch = watch or RunModeWatch()
+    eyes = _Eyes(watch or RunModeWatch())
     before: RunMode | None = None
-    is_blind = False
-    while True:
+    blind_since_s: float | None = None
+    try:
+        while True:
+            mode = await eyes.look()
+            if mode is not None:
+                blind_since_s = None
+            else:
+                blind_since_s = clock_s() if blind_since_s is None else blind_since_s
+                mode = _believed(before or LIVE, clock_s() - blind_since_s)
+            if mode != before:
+                before = mode
+                applied = apply(mode)
+                if applied is not None:
+                    await applied
+            if await sleep(LOOK_EVERY_S):
+                return
+    finally:
+        eyes.close()
+
+
+def _believed(known: RunMode, blind_s: float) -> RunMode:
+    """The mode of whoever cannot look."""
+    if known.is_replay and blind_s > known.patience_s:
+        logger.error("replay_not_seen_for_too_long", extra={"sessionId": known.session_id})
+        return LIVE
+    return known
+
+
+class _Eyes:
+    """Looks in a thread; a database that does not even refuse is not waited for."""
+
+    def __init__(self, watch: RunModeWatch) -> None:
+        self._watch = watch
+        self._looking: asyncio.Task[RunMode] | None = None
+        self._is_blind = False
+
+    async def look(self) -> RunMode | None:
+        """None: not known now."""
+        self._looking = self._looking or asyncio.create_task(
+            asyncio.to_thread(_look, self._watch), name="run-mode-look"
+        )
+        done, _ = await asyncio.wait({self._looking}, timeout=ANSWER_WITHIN_S)
+        if not done:
+            return self._blind(f"no answer within {ANSWER_WITHIN_S:g} s")
+        looked, self._looking = self._looking, None
         try:
-            mode = await asyncio.to_thread(_look, watch)
-            is_blind = False
-        except DatabaseError as error:
-            if not is_blind:
-                logger.warning("run_mode_unknown", extra={"reason": str(error)})
-            is_blind, mode = True, before or LIVE
-        if mode != before:
-            before = mode
-            applied = apply(mode)
-            if applied is not None:
-                await applied
-        if await sleep(LOOK_EVERY_S):
-            return
+            mode = looked.result()
+        except (DatabaseError, InterfaceError) as error:
+            return self._blind(str(error))
+        self._is_blind = False
+        return mode
+
+    def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _blind(self, reason: str) -> None:
+        if not self._is_blind:
+            logger.warning("run_mode_unknown", extra={"reason": reason})
+        self._is_blind = True
 
 
 def _look(watch: RunModeWatch) -> RunMode:
