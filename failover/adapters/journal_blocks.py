@@ -8,6 +8,7 @@ little-endian; the crc is of all that stands behind it. The body is zstd of a ms
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections.abc import Sequence
@@ -59,7 +60,14 @@ def block_at(data: bytes, position: int) -> Block | None:
     return Block(first, records, start + size) if len(records) == count else None
 
 
-def is_block_at(data: bytes, position: int) -> bool:
+def end_of_block(data: bytes | mmap.mmap, position: int) -> int:
+    """Of a block that `is_block_at` has found."""
+    _, size, *_ = _HEADER.unpack_from(data, position)
+    end: int = position + _HEADER.size + size
+    return end
+
+
+def is_block_at(data: bytes | mmap.mmap, position: int) -> bool:
     """A whole block whose checksum is right begins here."""
     if len(data) - position < _HEADER.size:
         return False
@@ -67,7 +75,7 @@ def is_block_at(data: bytes, position: int) -> bool:
     end = position + _HEADER.size + size
     if magic != MAGIC or size > _MAX_BODY_BYTES or end > len(data):
         return False
-    is_whole: bool = zlib.crc32(memoryview(data)[position + _SEALED_FROM : end]) == crc
+    is_whole: bool = zlib.crc32(data[position + _SEALED_FROM : end]) == crc
     return is_whole
 
 
@@ -77,10 +85,11 @@ def is_cut_short(data: bytes, position: int) -> bool:
     if left < _HEADER.size:
         return MAGIC.startswith(data[position : position + len(MAGIC)])
     magic, size, *_ = _HEADER.unpack_from(data, position)
-    return magic == MAGIC and _HEADER.size < left < _HEADER.size + size <= _MAX_BODY_BYTES
+    is_longer: bool = left < _HEADER.size + size <= _MAX_BODY_BYTES
+    return magic == MAGIC and is_longer
 
 
-def next_block(data: bytes, position: int) -> int:
+def next_block(data: bytes | mmap.mmap, position: int) -> int:
     """Where the first whole block at or after `position` begins; -1 when there is none."""
     while (position := data.find(MAGIC, position)) >= 0:
         if is_block_at(data, position):

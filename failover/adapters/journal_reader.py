@@ -7,13 +7,22 @@ record stands in its place. A file that ends inside a block has a torn tail: the
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from failover.adapters.files import write_atomically
-from failover.adapters.journal_blocks import SUFFIX, Block, block_at, is_cut_short, next_block
+from failover.adapters.journal_blocks import (
+    SUFFIX,
+    Block,
+    block_at,
+    end_of_block,
+    is_block_at,
+    is_cut_short,
+    next_block,
+)
 from failover.domain.journal import Missing, Numbered
 
 _DAYS_MENDED = 2
@@ -114,24 +123,27 @@ def _mended(path: Path) -> Path | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None  # its run lives
-        data = file.read()
-        end = _end_of_blocks(data)
-        if end == len(data):
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # a day's file is large
+            end = _end_of_blocks(data)
+            tail = data[end:]
+        if not tail:
             return None
         aside = _aside(path)
-        write_atomically(aside, data[end:])
+        write_atomically(aside, tail)
         file.truncate(end)
         os.fsync(file.fileno())
     return aside
 
 
-def _end_of_blocks(data: bytes) -> int:
+def _end_of_blocks(data: mmap.mmap) -> int:
     """Where the last whole block ends."""
     position = 0
     while position < len(data):
-        block = block_at(data, position)
-        following = block.end if block is not None else next_block(data, position + 1)
-        if following < 0:
+        begin = position if is_block_at(data, position) else next_block(data, position + 1)
+        if begin < 0:
             return position
-        position = following
+        position = end_of_block(data, begin)
     return position

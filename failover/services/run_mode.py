@@ -136,12 +136,14 @@ class _Eyes:
         )
         done, _ = await asyncio.wait({self._looking}, timeout=ANSWER_WITHIN_S)
         if not done:
-            return self._blind(f"no answer within {ANSWER_WITHIN_S:g} s")
+            self._note_blind(f"no answer within {ANSWER_WITHIN_S:g} s")
+            return None
         looked, self._looking = self._looking, None
         try:
             mode = looked.result()
         except (DatabaseError, InterfaceError) as error:
-            return self._blind(str(error))
+            self._note_blind(str(error))
+            return None
         self._is_blind = False
         return mode
 
@@ -149,7 +151,7 @@ class _Eyes:
         if self._looking is not None:
             self._looking.cancel()
 
-    def _blind(self, reason: str) -> None:
+    def _note_blind(self, reason: str) -> None:
         if not self._is_blind:
             logger.warning("run_mode_unknown", extra={"reason": reason})
         self._is_blind = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from failover.adapters import journal
 from failover.adapters.journal import JournalWriter
+from failover.adapters.journal_blocks import sealed_block
 from failover.adapters.journal_reader import JournalReader, journal_runs, set_torn_tails_aside
 from failover.domain.journal import (
     Begun,
@@ -280,3 +283,20 @@ def test_each_day_s_file_says_anew_what_the_core_is_made_of(tmp_path: Path) -> N
     assert isinstance(records[0], Missing)
     begun = Begun(core="strategy", run_id="run-1", at_ns=_NOON_NS, format=1, payload=b"made of")
     assert records[1] == begun
+
+
+def test_a_start_does_not_hold_the_day_s_journals_in_memory(tmp_path: Path) -> None:
+    """They grow to gigabytes, and a service that was killed in the evening must come back."""
+    block = sealed_block([Taken("NEWS", _NOON_NS, os.urandom(1_000_000))], 1)
+    path = tmp_path / "2026-09-21" / "strategy-run-1.journal"
+    path.parent.mkdir()
+    path.write_bytes(block * 8 + block[:1_000])
+
+    tracemalloc.start()
+    (aside,) = set_torn_tails_aside(tmp_path, "strategy")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert aside.read_bytes() == block[:1_000]
+    assert path.stat().st_size == 8 * len(block)
+    assert most_bytes < 3 * len(block)
