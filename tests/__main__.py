@@ -1,8 +1,7 @@
 """`python -m tests [ARGUMENTS OF PYTEST]`: both parts of the test suite, side by side.
 
 The end-to-end tests mostly wait for what real processes do, the others mostly compute: together they take
-little longer than either. The computing part gives way (niceness), so that waiting is not for a processor.
-The kernels are compiled before both, once. Ends with 0 when both parts passed.
+little longer than either. The kernels are compiled before both, once. Ends with 0 when both parts passed.
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ _ROOT = Path(__file__).parents[1]
 _COMPUTING = ("-m", "not e2e", "-n", "3", "--dist", "loadfile")
 _WAITING = ("-m", "e2e", "-n", "2", "--dist", "loadfile")
 _NOTHING_CHOSEN = 5  # what pytest says when no test was
-_GIVES_WAY = ("nice", "-n", "10")
 
 
 def main(arguments: list[str]) -> int:
     _compile_kernels()
     with tempfile.TemporaryFile() as said:
-        computing = _pytest(_COMPUTING, arguments, by=_GIVES_WAY, stdout=said)
+        computing = _pytest(_COMPUTING, arguments, stdout=said)
         try:
             codes = [_pytest(_WAITING, arguments).wait(), computing.wait()]
         finally:
@@ -45,14 +43,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _pytest(
-    part: tuple[str, ...],
-    arguments: list[str],
-    *,
-    by: tuple[str, ...] = (),
-    stdout: IO[bytes] | None = None,
+    part: tuple[str, ...], arguments: list[str], stdout: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*by, sys.executable, "-m", "pytest", *part, *arguments],
+        [sys.executable, "-m", "pytest", *part, *arguments],
         cwd=_ROOT,
         stdout=stdout,
         stderr=subprocess.STDOUT if stdout else None,
