@@ -29,6 +29,7 @@ from market.domain.raw_line_parser import (
     EXCHANGE_NS,
     FLAGS,
     KIND,
+    MOST_RUN_BYTES,
     PADDING,
     ROW_FIELDS,
     RULE_FIELDS,
@@ -209,7 +210,12 @@ class LineParser:
         self._room = 0
 
     def parse(self, block: LineBlock, start: int, file: RawFile | None, run: bytes) -> ParsedLines:
-        """The lines text[start:block.stop]; see `parse_lines`. `file` None: the events of a session."""
+        """The lines text[start:block.stop]; see `parse_lines`. `file` None: the events of a session.
+
+        Raises: ValueError for a run so long that it would be looked for beyond the padding.
+        """
+        if len(run) > MOST_RUN_BYTES:
+            raise ValueError(f"a recorder run of {len(run)} bytes, more than {MOST_RUN_BYTES}")
         self._make_room(block.stop - start)
         rows, entries, place = parse_lines(
             block.text, start, block.stop, FILE_CODES[file], self._names, self._name_ends, self._slots,

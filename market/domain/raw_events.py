@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -210,17 +211,22 @@ def _ticker(fields: Sequence[int], values: Sequence[int]) -> str:
     return ",".join(parts)
 
 
+# What columns hold: a line with a larger number is one that cannot be read, and not an error of the reader.
+_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Milliseconds = Annotated[float, msgspec.Meta(ge=-9_223_372_036_853.0, le=9_223_372_036_853.0)]
+
+
 class _TradePayload(msgspec.Struct):
     price: float
     qty: float
     side: str
-    ts: float
+    ts: _Milliseconds
     rpi: bool = False
     block: bool = False
 
 
 class _BookPayload(msgspec.Struct):
-    ts: float
+    ts: _Milliseconds
     subtype: str
     bids: list[tuple[float, float]] = []
     asks: list[tuple[float, float]] = []
@@ -228,7 +234,7 @@ class _BookPayload(msgspec.Struct):
 
 
 class _TickerPayload(msgspec.Struct, rename="camel"):
-    ts: float
+    ts: _Milliseconds
     subtype: str = ""
     last_price: Decimal | None = None
     mark_price: Decimal | None = None
@@ -244,9 +250,9 @@ class RawLine(msgspec.Struct, rename="camel", kw_only=True):
     type: str
     symbol: str
     recorder_run: str
-    seq: int
-    recv_ts: int
-    ts_ns: int = 0
+    seq: _Int64
+    recv_ts: _Int64
+    ts_ns: _Int64 = 0
 
 
 class TradeLine(RawLine, kw_only=True):

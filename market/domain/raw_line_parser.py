@@ -49,6 +49,7 @@ NORMAL, CHECKPOINT, UNPARSED = 0, 1, 2  # SPECIAL of a row
 TRADES_FILE, BOOK_FILE, TICKER_FILE, EVENTS_FILE = 1, 2, 3, 4
 
 PADDING = 512  # bytes that must follow `stop` in the text, so that no fixed part is read beyond it
+MOST_RUN_BYTES = 256  # of `run`, which is compared wherever a line may have it: within the padding
 SHORTEST_LINE = 150  # bytes; and an entry takes at least 6: what a block may come to
 RULE_FIELDS = 6  # price: numerator, decimals, highest units; lots: the same
 

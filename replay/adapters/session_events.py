@@ -27,7 +27,8 @@ from market.domain.raw_events import LINE_TYPES, RawEventDecoder, RawLine
 from market.domain.raw_line_parser import NORMAL, START, STOP
 from replay.domain.sessions import FILE_OF_TYPE
 
-_RUN = re.compile(rb'"recorderRun":"([^"\\]*)"')
+# No longer than what the compiled parser takes for a run; lines of others go one by one.
+_RUN = re.compile(rb'"recorderRun":"([^"\\]{0,63})"')
 _LINE_TYPES = {name: LINE_TYPES[file] for name, file in FILE_OF_TYPE.items()}
 
 

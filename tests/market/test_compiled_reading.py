@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -218,6 +219,30 @@ def test_damage_is_counted_and_marked_as_before(tmp_path, instruments, damage, k
     _, problems = both(tmp_path)
 
     assert problems["unreadable_line"] == damage.count(b"\n")
+
+
+@pytest.mark.parametrize("key", ["seq", "recvTs", "ts", "tsNs"])
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**40])
+def test_a_number_that_no_column_holds_is_damage_of_its_line(
+    tmp_path, instruments, key, number
+) -> None:
+    lines = lay_down(tmp_path, instruments, concat_chunks(a_book_stream(3)), RUN)
+    path = next(path for path in lines if "BTCUSDT-orderbook" in path.name)
+    name = key.encode()
+    line = re.sub(rb'"%s":[0-9]+' % name, b'"%s":%d' % (name, number), lines[path][1])
+    if key == "tsNs":
+        line = lines[path][1].replace(b',"schema', b',"tsNs":%d,"schema' % number)
+    path.write_bytes(b"".join([lines[path][0], line, *lines[path][2:]]))
+
+    assert line != lines[path][1]
+    assert both(tmp_path)[1]["unreadable_line"] == 1
+
+
+def test_a_run_is_never_looked_for_beyond_the_padding_of_the_text(instruments) -> None:
+    block = LineBlock(np.frombuffer(bytearray(b"\n" + bytes(PADDING)), np.uint8), 1)
+
+    with pytest.raises(ValueError, match="recorder run of"):
+        LineParser(instruments, [0, 1]).parse(block, 0, None, b"r" * PADDING)
 
 
 def test_a_torn_last_line_and_one_grown_onto_it_are_damage_as_before(tmp_path, instruments) -> None:

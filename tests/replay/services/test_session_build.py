@@ -23,6 +23,7 @@ from market.domain.recordings import BadRecording
 from market.recordings import open_market_data
 from replay.adapters import open_market_data as replay_market_data
 from replay.adapters import session_columns, session_draft
+from replay.adapters.session_events import EventsReader
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import BuildProgress, ReplayEvent, SessionRefused
 from replay.services.run import ReplayOptions, run_replay
@@ -391,6 +392,23 @@ def test_a_damaged_line_of_the_events_is_counted_and_no_book_is_trusted_behind_i
     assert data.faults.counts["unreadable_line"] == 1
     assert got.kind.tolist()[50:52] == [EventKind.FEED_GAP] * 2
     assert pack_chunk(got.slice(52, len(got))) == pack_chunk(market.slice(51, len(market)))
+
+
+def test_runs_of_any_length_in_the_events_are_read_one_by_one(store, market, instruments) -> None:
+    build(store, market, session_id="one")
+    events = store.folder("one") / "events.jsonl"
+    lines = events.read_bytes().splitlines(keepends=True)[:40]
+    plain = events.with_name("plain.jsonl")
+    plain.write_bytes(b"".join(lines))
+    for length in (63, 64, 5000):
+        events.write_bytes(b"".join(lines).replace(RUN.encode(), b"r" * length))
+
+        reader = EventsReader(events, instruments)
+        got = concat_chunks([_own(chunk) for chunk in reader.chunks()])
+
+        wanted = concat_chunks([_own(c) for c in EventsReader(plain, instruments).chunks()])
+        assert not reader.problems
+        assert pack_chunk(got) == pack_chunk(wanted)
 
 
 def test_chunks_of_a_session_cannot_change_the_session(store, market) -> None:
