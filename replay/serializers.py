@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -34,7 +33,8 @@ class SpeedField(serializers.Field[Any, Any, Any, Any]):
         if data == "max":
             return None
         is_number = isinstance(data, int | float) and not isinstance(data, bool)
-        if not is_number or not math.isfinite(data) or not MIN_SPEED <= data <= MAX_SPEED:
+        # Compared as it is: an integer may be too long for a float, and NaN is in no range.
+        if not is_number or not MIN_SPEED <= data <= MAX_SPEED:
             raise serializers.ValidationError(
                 f'must be a number from {MIN_SPEED:g} to {MAX_SPEED:g}, or "max"'
             )

@@ -1,7 +1,8 @@
 """A session as one file, `<sessionId>.tar.zst`: manifest.json and events.jsonl; columns are made anew.
 
 What comes in is not trusted: only these two names are taken, nothing is unpacked by path, no more bytes are
-written than the manifest announces, and checksum, rows and digest must be what it says.
+written than the manifest announces and the disk has room for, no more are unpacked into memory than a header
+or a manifest takes, and checksum, rows and digest must be what it says.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ from replay.adapters.session_draft import (
 from replay.adapters.session_errors import refusal_of
 from replay.adapters.session_opening import rebuilt_cache
 from replay.adapters.session_store import SessionStore
+from replay.domain.session_checks import manifest_problem
 from replay.domain.sessions import ReplayManifest, SessionRefused, is_session_id, manifest_bytes
 
 SUFFIX = ".tar.zst"
-_MOST_MANIFEST_BYTES = 64 << 20
+_MOST_MANIFEST_BYTES = 16 << 20
+_MOST_HEADER_BYTES = 1 << 20  # of a member; tarfile holds its extended headers in memory
+_PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)  # no sparse file: a few bytes could be any size
+_ROOM_FACTOR = 2  # events.jsonl and its columns, which are no larger
 _COPY_BYTES = 1 << 20
 _LEVEL = 3
 _BROKEN = (tarfile.TarError, zstandard.ZstdError, EOFError)
@@ -93,13 +98,14 @@ def import_session(
     if session_id is not None and not is_session_id(session_id):
         raise SessionRefused("BAD_ID", f"{session_id!r} is no name of a session")
     try:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(source, closefd=False)
-        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
-            manifest = _manifest(archive)
+        packed = zstandard.ZstdDecompressor().stream_reader(source, closefd=False)
+        unpacked = _Allowed(packed, _MOST_HEADER_BYTES)
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:  # type: ignore[call-overload]
+            manifest = _manifest(archive, unpacked)
             if session_id is not None:
                 manifest = msgspec.structs.replace(manifest, session_id=session_id)
             _refuse_taken(store, manifest)
-            return _take_in(store, manifest, archive)
+            return _take_in(store, manifest, archive, unpacked)
     except _BROKEN as error:
         raise SessionRefused("BAD_ARCHIVE", f"the archive is damaged: {error}") from error
     except StorageError as error:
@@ -108,10 +114,11 @@ def import_session(
         raise refusal_of(storage_error(store.root, error)) from error
 
 
-def _manifest(archive: tarfile.TarFile) -> ReplayManifest:
+def _manifest(archive: tarfile.TarFile, unpacked: _Allowed) -> ReplayManifest:
     member = _next(archive, MANIFEST)
     if member.size > _MOST_MANIFEST_BYTES:
         raise SessionRefused("BAD_ARCHIVE", f"{MANIFEST} has {member.size} bytes")
+    unpacked.allow(member.size + _MOST_HEADER_BYTES)
     file = archive.extractfile(member)
     assert file is not None
     try:
@@ -122,13 +129,15 @@ def _manifest(archive: tarfile.TarFile) -> ReplayManifest:
         raise SessionRefused(
             "BAD_ARCHIVE", f"{MANIFEST} has no usable id, or says nothing of {EVENTS}"
         )
+    if problem := manifest_problem(manifest):
+        raise SessionRefused("BAD_ARCHIVE", f"{MANIFEST}: {problem}")
     return manifest
 
 
 def _next(archive: tarfile.TarFile, name: str) -> tarfile.TarInfo:
     """The next member, which must be the plain file `name`, in the archive's root."""
     member = archive.next()
-    if member is None or member.name != name or not member.isreg():
+    if member is None or member.name != name or member.type not in _PLAIN_TYPES:
         found = "its end" if member is None else repr(member.name)
         raise SessionRefused("BAD_ARCHIVE", f"{name} expected as a plain file, found {found}")
     return member
@@ -142,15 +151,27 @@ def _refuse_taken(store: SessionStore, manifest: ReplayManifest) -> None:
         )  # fmt: skip
 
 
+def _refuse_too_large(store: SessionStore, manifest: ReplayManifest) -> None:
+    """A few bytes may unpack to any number, and live trading writes to the same disk."""
+    assert manifest.events is not None
+    free = shutil.disk_usage(store.root).free
+    if manifest.events.bytes * _ROOM_FACTOR > free:
+        raise SessionRefused(
+            "DISK_FULL", f"{EVENTS} has {manifest.events.bytes} bytes, and its columns take as many; "
+            f"{free} are free",
+        )  # fmt: skip
+
+
 def _take_in(
-    store: SessionStore, manifest: ReplayManifest, archive: tarfile.TarFile
+    store: SessionStore, manifest: ReplayManifest, archive: tarfile.TarFile, unpacked: _Allowed
 ) -> ReplayManifest:
     store.root.mkdir(parents=True, exist_ok=True)
+    _refuse_too_large(store, manifest)
     remove_abandoned(store.root)
     folder = draft_folder(store.root, manifest.session_id)
     lock = locked_folder(folder)
     try:
-        _unpack_events(archive, manifest, folder / EVENTS)
+        _unpack_events(archive, unpacked, manifest, folder / EVENTS)
         facts = rebuilt_cache(folder, manifest, (folder / EVENTS).stat().st_mtime_ns)
         if facts.faults or (facts.messages, facts.digest) != (
             manifest.total_events,
@@ -168,13 +189,16 @@ def _take_in(
     return manifest
 
 
-def _unpack_events(archive: tarfile.TarFile, manifest: ReplayManifest, path: Path) -> None:
+def _unpack_events(
+    archive: tarfile.TarFile, unpacked: _Allowed, manifest: ReplayManifest, path: Path
+) -> None:
     assert manifest.events is not None
     member = _next(archive, EVENTS)
     if member.size != manifest.events.bytes:
         raise SessionRefused(
             "BAD_ARCHIVE", f"{EVENTS} has {member.size} bytes, not {manifest.events.bytes}"
         )
+    unpacked.allow(member.size + _MOST_HEADER_BYTES)
     packed = archive.extractfile(member)
     assert packed is not None
     source = _Hashed(packed)
@@ -195,6 +219,25 @@ def _add(
     member = tarfile.TarInfo(name)
     member.size = size
     archive.addfile(member, source)
+
+
+class _Allowed:
+    """A stream of which so much may be read as was allowed: more is no archive of ours."""
+
+    def __init__(self, file: IO[bytes] | zstandard.ZstdDecompressionReader, most: int) -> None:
+        self._file = file
+        self._left = most
+
+    def allow(self, count: int) -> None:
+        """From here on."""
+        self._left = count
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.ReadError("more bytes than its members have")
+        return data
 
 
 class _Hashed:

@@ -186,6 +186,7 @@ def test_a_session_that_is_being_replayed_is_not_deleted(
         ("run", {"sessionId": "x", "speedFactor": 0}, "speedFactor"),
         ("run", {"sessionId": "x", "speedFactor": True}, "speedFactor"),
         ("run", {"sessionId": "x", "speedFactor": 1e300}, "speedFactor"),
+        ("run", {"sessionId": "x", "speedFactor": 10**400}, "speedFactor"),
         ("run", {"sessionId": "x", "injectMode": "HALF"}, "injectMode"),
         ("run", {"sessionId": "x", "config": "/etc/passwd"}, "config"),
         ("run", {"sessionId": "x", "lop": True}, "lop"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -14,10 +16,14 @@ from market.domain.chunks import concat_chunks
 from market.domain.events import pack_chunk
 from replay.adapters.session_archive import export_session, export_to_file, import_session
 from replay.adapters.session_store import SessionStore
-from replay.domain.sessions import ReplayManifest, SessionRefused
+from replay.domain.sessions import RecordedRun, ReplayManifest, SessionRefused, SourceDateRange
 from replay.services.session_build import build_session
 from tests.replay.conftest import SYMBOLS
 from tests.replay.session_samples import FACTS, options_of, recorded_store
+
+HOSTILE_RUN = {
+    "recorderRun": "../../x", "firstSeq": 1, "lastSeq": 1, "firstTs": 1, "lastTs": 1, "events": 1,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +161,19 @@ def test_a_member_that_is_no_plain_file_is_refused(archive, tmp_path, kind) -> N
         {"events": None},
         {"total_events": 3},
         {"digest": "0" * 64},
+        {"created_at": "yesterday"},
+        {"created_at": "2026-01-01T00:00:00"},
+        {"source_date_range": SourceDateRange(from_="x", to="y")},
+        {"source_date_range": SourceDateRange(from_="2026-01-02T00:00Z", to="2026-01-01T00:00Z")},
+        {"created_by": "x" * 5000},
+        {"speed_factor": 1e308},
+        {"symbols": ["<script>"]},
+        {"event_types": ["../x"]},
+        {"instruments": []},
+        {"notes": "\x00"},
+        {"config_version": "v" * 129},
+        {"exchange_ahead_ns": 1 << 63},
+        {"recorder_runs": [msgspec.convert(HOSTILE_RUN, RecordedRun)]},
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(archive, tmp_path, changes) -> None:
@@ -171,3 +190,57 @@ def test_changed_events_are_refused_by_size_and_by_checksum(archive, tmp_path) -
 
 def test_a_name_given_for_an_import_is_checked(archive, tmp_path) -> None:
     assert refusal(tmp_path, io.BytesIO(archive), session_id="../x").code == "BAD_ID"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        *({name: Decimal(text)} for name in ("tick_size", "qty_step")
+          for text in ("0", "-1", "NaN", "Infinity", "1E+30", "1E-40")),
+        {"max_price": Decimal("NaN")},
+        {"max_qty": Decimal("1E+100000")},
+        {"price_scale": 10**9},
+        {"symbol": "../x"},
+    ],
+)  # fmt: skip
+def test_rules_that_are_none_of_a_market_are_refused(store, archive, tmp_path, rules) -> None:
+    first, *others = store.require("one").instruments
+    instruments = [msgspec.structs.replace(first, **rules), *others]
+    source = with_manifest(
+        archive, instruments=instruments, symbols=[each.symbol for each in instruments]
+    )
+
+    assert refusal(tmp_path, source).code == "BAD_ARCHIVE"
+
+
+def test_a_header_that_unpacks_without_end_is_refused_before_it_fills_the_memory(tmp_path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+    endless = header.tobuf() + bytes(64 << 20)
+    source = io.BytesIO(zstandard.ZstdCompressor().compress(endless))
+
+    tracemalloc.start()
+    try:
+        refused = refusal(tmp_path, source)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert refused.code == "BAD_ARCHIVE"
+    assert peak < 16 << 20
+
+
+def test_events_that_the_disk_has_no_room_for_are_not_begun(archive, tmp_path) -> None:
+    manifest = msgspec.json.decode(members(archive)["manifest.json"], type=ReplayManifest)
+    events = msgspec.structs.replace(manifest.events, bytes=1 << 60)
+    sparse = tarfile.TarInfo("events.jsonl")
+    sparse.size = 1 << 60
+    plain = io.BytesIO()
+    changed = msgspec.json.encode(msgspec.structs.replace(manifest, events=events))
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(changed)
+        tar.addfile(info, io.BytesIO(changed))
+    source = io.BytesIO(zstandard.ZstdCompressor().compress(plain.getvalue() + sparse.tobuf()))
+
+    assert refusal(tmp_path, source).code == "DISK_FULL"
