@@ -1,4 +1,4 @@
-"""The audit trail, to read; versions of the trading config, as a form of all their fields.
+"""The audit trail and the index of the journal, to read; versions of the trading config, as a form.
 
 A version is never changed: its form, saved, makes a new one. Activating, rolling back and declining are
 actions of the list.
@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -22,7 +23,7 @@ from failover.domain.config import SYMBOLS, BadConfigDocument, load_document
 from failover.domain.config_schema import section_fields
 from failover.domain.config_versions import differences, text_differences
 from failover.forms import ACTIVATE, NOTE, RAW, ConfigForm, config_form, form_name
-from failover.models import AuditEntry, AuditSource, ConfigActivation, ConfigVersion
+from failover.models import AuditEntry, AuditSource, ConfigActivation, ConfigVersion, JournalFile
 from failover.services import config_store as store
 from failover.services.audit import Actor
 from failover.services.config_effect import needing_restart
@@ -59,6 +60,41 @@ class ConfigActivationAdmin(ReadOnlyAdmin):
     search_fields = ("reason", "activated_by")
     date_hierarchy = "activated_at"
     list_select_related = ("version",)
+
+
+class DamageFilter(admin.SimpleListFilter):
+    """Files from which not everything can be had."""
+
+    title = "damage"
+    parameter_name = "damage"
+    _ANY = Q(missing_records__gt=0) | Q(damaged_bytes__gt=0) | Q(torn_bytes__gt=0)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Records missing, damaged or torn"), ("no", "Whole")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[JournalFile]
+    ) -> QuerySet[JournalFile]:
+        if self.value() == "yes":
+            return queryset.filter(self._ANY)
+        return queryset.exclude(self._ANY) if self.value() == "no" else queryset
+
+
+@admin.register(JournalFile)
+class JournalFileAdmin(ReadOnlyAdmin):
+    """A mirror of `data/journal`: the worker and `manage.py index_journals` write it."""
+
+    list_display = (
+        "day", "core", "run_id", "first_at", "last_at", "records", "size", "checkpoints", "missing_records",
+        "damaged_bytes", "torn_bytes", "is_complete", "is_open",
+    )  # fmt: skip
+    list_filter = ("core", "is_complete", "is_open", DamageFilter)
+    search_fields = ("run_id", "path")
+    date_hierarchy = "day"
+
+    @admin.display(description="size", ordering="bytes")
+    def size(self, row: JournalFile) -> str:
+        return filesizeformat(row.bytes)
 
 
 @admin.register(ConfigVersion)

@@ -1,4 +1,6 @@
-"""What the floor keeps in the database: who did what by hand, and every version of the trading config."""
+"""What the floor keeps in the database: who did what by hand, every version of the trading config, and an
+index of the decision journal's files.
+"""
 
 from __future__ import annotations
 
@@ -132,3 +134,57 @@ class ConfigActivation(models.Model):
         if not self._state.adding:
             raise TypeError("an activation is never changed")
         super().save(*args, **kwargs)
+
+
+class JournalFile(models.Model):
+    """One file of the decision journal: one run of a core on one UTC day.
+
+    Made from the file by `failover.services.journal_index`, at any time anew. `read_bytes` and the
+    numbers are how far it has read.
+    """
+
+    core = models.CharField(max_length=60)
+    run_id = models.CharField("run", max_length=190)
+    day = models.DateField("UTC day")
+    path = models.CharField(max_length=300, unique=True, help_text="Within the data folder.")
+    first_at = models.DateTimeField("first instant", null=True, blank=True, help_text="Core time.")
+    last_at = models.DateTimeField("last instant", null=True, blank=True, help_text="Core time.")
+    records = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    checkpoints = models.PositiveIntegerField(
+        default=0, help_text="Whole states of the core, from which a verification may go on."
+    )
+    missing_records = models.PositiveBigIntegerField(
+        default=0, help_text="Dropped by the writer, or numbered and not there."
+    )
+    damaged_bytes = models.PositiveBigIntegerField(
+        default=0, help_text="Between whole blocks: they cannot be read."
+    )
+    torn_bytes = models.PositiveBigIntegerField(
+        default=0,
+        help_text="After the last whole block, set aside or not: what a kill cut short, or damage.",
+    )
+    is_complete = models.BooleanField(
+        "complete",
+        default=False,
+        help_text="The run ended in order here, or went on in the next day's file.",
+    )
+    is_open = models.BooleanField(
+        "open", default=False, help_text="Its writer had it open when it was last looked at."
+    )
+    indexed_at = models.DateTimeField(help_text="When the row last changed.")
+    read_bytes = models.PositiveBigIntegerField(default=0, help_text="Indexed up to this place.")
+    first_number = models.PositiveBigIntegerField(null=True, blank=True)
+    last_number = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "journal file"
+        ordering = ["-day", "core", "run_id"]
+        indexes = [
+            # the list by core; and the days of one run
+            models.Index(fields=["core", "-day"], name="journal_core_latest"),
+            models.Index(fields=["run_id", "day"], name="journal_run_days"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.core} {self.run_id} {self.day}"

@@ -176,6 +176,7 @@ CELERY_BEAT_SCHEDULE = {
     "profileUpdater": {"task": "profileUpdater", "schedule": crontab(hour=0, minute=30)},
     # after it: what it reads is still there
     "retention": {"task": "retention", "schedule": crontab(hour=1, minute=15)},
+    "indexJournals": {"task": "indexJournals", "schedule": crontab(minute="*/5")},
 }
 
 # By name: nobody imports scalper_site.

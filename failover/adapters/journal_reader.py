@@ -11,8 +11,8 @@ import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from failover.adapters.file_locks import locked_inodes
 from failover.adapters.files import write_atomically
 from failover.adapters.journal_blocks import (
     SUFFIX,
@@ -24,16 +24,10 @@ from failover.adapters.journal_blocks import (
     next_block,
 )
 from failover.domain.journal import Missing, Numbered
+from failover.ports import FoundBlock, JournalRun
 
 _DAYS_MENDED = 2
-
-
-class JournalRun(NamedTuple):
-    """One run of one core and its files, oldest day first."""
-
-    core: str
-    run_id: str
-    paths: tuple[Path, ...]
+_WINDOW_BYTES = 16 * 1024 * 1024
 
 
 def journal_runs(folder: Path, core: str | None = None) -> list[JournalRun]:
@@ -101,6 +95,47 @@ def _content(path: Path) -> bytes:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.torn")
+
+
+class JournalFolder:
+    """`data/journal`, to look at without a core's noticing (`failover.ports.JournalFiles`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def runs(self) -> list[JournalRun]:
+        return journal_runs(self._folder)
+
+    def blocks_after(self, path: Path, position: int, until: int) -> Iterator[FoundBlock]:
+        return blocks_after(path, position, until)
+
+    def locked_inodes(self) -> set[int]:
+        return locked_inodes()
+
+
+def blocks_after(
+    path: Path, position: int, until: int, *, window_bytes: int = _WINDOW_BYTES
+) -> Iterator[FoundBlock]:
+    """The whole blocks between two places of a file that may be growing; a day's file is large.
+
+    What no whole block follows (a torn tail, a block being written) is passed over: the next call goes on
+    from the last block's end. Raises: OSError.
+    """
+    with path.open("rb") as file:
+        file.seek(position)
+        data, skipped = b"", 0
+        while more := file.read(min(window_bytes, until - position - len(data))):
+            data, place = data + more, 0
+            while place < len(data):
+                block = block_at(data, place)
+                if block is not None:
+                    yield FoundBlock(block.first, block.records, position + block.end, skipped)
+                    skipped, place = 0, block.end
+                elif (following := next_block(data, place + 1)) >= 0:
+                    skipped, place = skipped + following - place, following
+                else:
+                    break  # it may go on in the next window
+            data, position = data[place:], position + place
 
 
 def set_torn_tails_aside(folder: Path, core: str) -> list[Path]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 import zstandard
 
+from failover.adapters.file_locks import locked_inodes
 from market.adapters.recording_files import (
     INDEX_SUFFIX,
     SUFFIXES,
@@ -86,7 +87,7 @@ class RecordingCheck:
         self._path = path
         self._days = _days_under(path)
         self._root = path if path.is_dir() else path.parent
-        locked = _locked_inodes()
+        locked = locked_inodes()
         targets = [target for day in self._days for target in _targets(day, locked)]
         self._targets = [each for each in targets if path.is_dir() or each.path == path]
         if path.is_file() and not self._targets:  # the variant that readers pass over
@@ -307,19 +308,6 @@ def _targets(day: Path, locked: set[int]) -> Iterator[_Target]:
                 size=there.st_size if is_plain else None,
                 is_open=is_plain and there.st_ino in locked,
             )
-
-
-def _locked_inodes() -> set[int]:
-    """Files that somebody holds a lock on: a recorder holds one on each file it writes.
-
-    Looking must not take a lock itself: a recorder that opened the file just then would be refused.
-    """
-    try:
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return set()
-    held = (line.split() for line in lines if " FLOCK " in line)
-    return {int(fields[5].rpartition(":")[2]) for fields in held if "->" not in fields}
 
 
 def _blocks(target: _Target) -> Iterator[bytes]:

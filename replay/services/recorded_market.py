@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from failover.adapters.journal_reader import JournalReader, JournalRun
+from failover.adapters.journal_reader import JournalReader
 from failover.domain.journal import Begun, Ended, Missing, Numbered, Stood, Tail, Taken, TakenRange
+from failover.ports import JournalRun
 from market.adapters.recording_reader import NotARecording, Recording
 from market.domain.chunks import concat_chunks, pick_messages
 from market.domain.events import EventChunk, EventKind, unpack_chunk

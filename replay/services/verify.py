@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from failover.adapters.journal_reader import JournalReader, JournalRun, journal_runs
+from failover.adapters.journal_reader import JournalReader, journal_runs
 from failover.domain.days import utc_day
 from failover.domain.journal import Begun, Numbered, Stood
+from failover.ports import JournalRun
 from replay.domain.verify_core import Window, at_of, verify_run
 from replay.domain.verify_coverage import Span, asked_spans, clipped, stretches_without
 from replay.domain.verify_market import MarketUnderProof
