@@ -12,6 +12,7 @@ from monitoring.models import RetentionRun
 class RetentionRunAdmin(ReadOnlyAdmin):
     list_display = [
         "timestamp", "run_id", "dry_run", "deleted", "freed_bytes", "kept", "foreign", "errors",
+        "failure",
     ]  # fmt: skip
     list_filter = ["dry_run"]
     search_fields = ["run_id"]

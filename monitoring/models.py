@@ -28,6 +28,9 @@ class RetentionRun(models.Model):
     foreign = models.IntegerField(default=0, help_text="Kept because they are not ours.")
     errors = models.IntegerField(default=0)
     freed_bytes = models.BigIntegerField(default=0)
+    failure = models.TextField(
+        blank=True, default="", help_text="Why it ended without looking at every file."
+    )
     report = models.JSONField(default=dict)
 
     class Meta:

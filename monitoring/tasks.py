@@ -12,6 +12,7 @@ from celery.worker.state import revoked
 from monitoring.services.retention import (
     AlreadyRunning,
     configured_retention,
+    keep_failure,
     keep_report,
     run_retention,
 )
@@ -26,13 +27,17 @@ def retention(self: Any) -> dict[str, Any]:
     Running twice deletes nothing more. It stops between two files when it is revoked or the worker drains;
     the next run goes on.
     """
-    config = configured_retention()
     try:
+        config = configured_retention()
         report = run_retention(
             config=config, should_stop=lambda: self.request.id in revoked or _is_draining()
         )
     except AlreadyRunning as error:
         return {"refused": f"another retention run is at it (pid {error})"}
+    except Exception as error:
+        if reason := keep_failure(error):
+            logger.error("retention_report_not_kept", extra={"reason": reason})
+        raise
     if reason := keep_report(report, config):
         logger.error("retention_report_not_kept", extra={"reason": reason})
     return {

@@ -15,6 +15,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from failover.domain.run_mode import RunMode
+from monitoring.domain.retention_health import retention_health
 from monitoring.forms import OrderFilter, TradeFilter
 from monitoring.models import RetentionRun
 from monitoring.services import (
@@ -25,6 +26,7 @@ from monitoring.services import (
     replay_reports,
     retention_view,
 )
+from monitoring.services.health import retention_seen
 from monitoring.services.order_lines import order_lines
 from monitoring.services.tables import CSV_MAX_ROWS, Column, csv_lines, make_table, sort_of
 from replay.services import replay_jobs, replay_view
@@ -212,6 +214,7 @@ def retention(request: HttpRequest, run_id: str = "") -> HttpResponse:
         "shown": shown,
         "page": page,
         "ages": retention_view.ages(),
+        "health": retention_health(retention_seen(), live.now_ms()),
     }
     return render(request, "monitoring/retention.html", context)
 

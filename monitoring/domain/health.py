@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitoring.domain.lamps import ERROR, OK, WARN
+from monitoring.domain.retention_health import RetentionSeen, retention_health
 from monitoring.domain.times import iso_of_ms, ms_of_iso
 
 SERVICES = ("market", "strategy", "execution", "web", "worker")
@@ -21,7 +23,6 @@ MISSED_BEATS_WARN = 2
 MISSED_BEATS_ERROR = 3
 LAG_WARN_MS = 500.0
 
-OK, WARN, ERROR = "OK", "WARN", "ERROR"
 _RANK = {OK: 0, WARN: 1, ERROR: 2}
 
 Beat = Mapping[str, Any]
@@ -87,11 +88,13 @@ def health_snapshot(
     now_ms: int,
     resources: Mapping[str, float | None],
     data_quality: Mapping[str, Any] | None = None,
+    retention: RetentionSeen | None = None,
 ) -> dict[str, Any]:
     """`data/system/health_snapshot.json`.
 
     `resources` has cpuPct, rssMb, diskFreePct, busLagMs and dbLatencyMs; a latency of None is a dead one.
     `data_quality`: `{checkedAt, path, errors, warnings, problems}` of the last check of recordings.
+    `retention`: None when it cannot be asked.
     """
     services: dict[str, Any] = {}
     for name, reported_as in HEALTH_NAMES.items():
@@ -103,6 +106,7 @@ def health_snapshot(
             "details": dict((beats.get(name) or {}).get("details") or {}),
         }
     services["recorder"] = _recorder_health(beats.get("market"), data_quality, now_ms)
+    services["retention"] = retention_health(retention, now_ms)
     services["bus"] = _resource_health(resources.get("busLagMs"), now_ms, 250.0)
     services["database"] = _resource_health(resources.get("dbLatencyMs"), now_ms, 500.0)
     return {

@@ -8,7 +8,8 @@ from typing import Any
 from execution.domain.latency import STAGES
 from failover.domain.latency import latency_of
 from failover.domain.run_mode import RunMode
-from monitoring.domain.health import ERROR, SERVICES, WARN, Beat, service_lamp
+from monitoring.domain.health import SERVICES, Beat, service_lamp
+from monitoring.domain.lamps import ERROR, WARN
 from monitoring.domain.panel import Panel
 from strategy.domain.messages import ExecutionSnapshot, RiskSnapshot
 

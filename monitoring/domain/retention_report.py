@@ -69,3 +69,20 @@ def make_report(
         reasons={**deleted, **stayed},
         elapsed_seconds=elapsed_seconds,
     )
+
+
+def failed_report(timestamp: str, run_id: str, reason: str) -> RetentionReport:
+    """Of a run that ended before it could say what it did."""
+    return RetentionReport(
+        timestamp=timestamp,
+        deleted_files=[],
+        kept_files=[],
+        errors=[RetentionError(file="", error=reason)],
+        run_id=run_id,
+        dry_run=False,
+        freed_bytes=0,
+        foreign_files=[],
+        removed_folders=[],
+        reasons={},
+        elapsed_seconds=0.0,
+    )

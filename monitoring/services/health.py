@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from datetime import datetime
 from typing import Any
 
 import psutil
@@ -12,9 +13,12 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from failover.adapters.archive import Archive
+from failover.models import ConfigActivation
 from failover.services.archive_place import active_logging
 from market.models import RecordingCheckRun
 from monitoring.domain.health import health_snapshot
+from monitoring.domain.retention_health import LastRetention, RetentionSeen
+from monitoring.models import RetentionRun
 from monitoring.services import live
 
 EVERY_S = 1.0
@@ -31,7 +35,7 @@ def current_health() -> dict[str, Any]:
         "busLagMs": None if view.bus_lag_ms is None else round(view.bus_lag_ms, 2),
         "dbLatencyMs": _database_latency_ms(),
     }
-    return health_snapshot(view.beats, live.now_ms(), resources, data_quality())
+    return health_snapshot(view.beats, live.now_ms(), resources, data_quality(), retention_seen())
 
 
 def data_quality() -> dict[str, Any] | None:
@@ -49,6 +53,37 @@ def data_quality() -> dict[str, Any] | None:
         "warnings": row.warnings,
         "problems": row.problems,
     }
+
+
+def retention_seen() -> RetentionSeen | None:
+    """The last run of the retention job that was no dry run; None when the database does not answer."""
+    try:
+        runs = RetentionRun.objects.filter(dry_run=False).defer("report")
+        row = runs.order_by("-timestamp", "-pk").first()
+        if row is None:
+            return RetentionSeen(last=None, first_start_ms=_first_start_ms())
+    except DatabaseError:
+        return None
+    last = LastRetention(
+        run_id=row.run_id,
+        at_ms=_ms(row.timestamp),
+        deleted=row.deleted,
+        kept=row.kept,
+        errors=row.errors,
+        freed_bytes=row.freed_bytes,
+        failure=row.failure,
+    )
+    return RetentionSeen(last=last)
+
+
+def _first_start_ms() -> int | None:
+    """The first start activates the first version of the trading config. Raises: DatabaseError."""
+    first = ConfigActivation.objects.order_by("sequence").first()
+    return None if first is None else _ms(first.activated_at)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 async def keep_health_file() -> None:

@@ -16,14 +16,21 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 
+from failover.domain.days import iso_ms
 from failover.domain.logging_config import LoggingConfig
 from failover.services.config_reader import load_config
+from failover.services.journal_index import forget_deleted_journals
 from failover.services.run_lock import AlreadyRunning, sole_run
 from monitoring.domain.retention import decide
 from monitoring.domain.retention_config import RetentionConfig
 from monitoring.domain.retention_places import Rule
 from monitoring.domain.retention_plan import Listing, Needs, RetentionPlan, Step
-from monitoring.domain.retention_report import RetentionError, RetentionReport, make_report
+from monitoring.domain.retention_report import (
+    RetentionError,
+    RetentionReport,
+    failed_report,
+    make_report,
+)
 from monitoring.models import RetentionRun
 from monitoring.services.retention_needs import claim_on, needs_of, sessions_of
 from monitoring.services.retention_tree import (
@@ -35,7 +42,13 @@ from monitoring.services.retention_tree import (
 from replay.services.config_documents import configured_name
 from replay.services.session_rows import forget_row
 
-__all__ = ["AlreadyRunning", "configured_retention", "keep_report", "run_retention"]
+__all__ = [
+    "AlreadyRunning",
+    "configured_retention",
+    "keep_failure",
+    "keep_report",
+    "run_retention",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +88,7 @@ def run_retention(
         done,
         errors,
         timestamp=f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
-        run_id=f"ret{uuid.uuid4().hex[:10]}",
+        run_id=_new_run_id(),
         dry_run=is_dry,
         removed_folders=removed,
         elapsed_seconds=round(time.perf_counter() - started, 3),
@@ -124,6 +137,8 @@ def _carried_out(
             _forget_session(step.folder, errors)
         for found in step.files:
             logger.info("retention_deleted", extra={"path": found.path, "reason": step.reason})
+    if any(step.rule is Rule.JOURNAL for step in done):
+        _forget_journals(data_dir, errors)
     return done
 
 
@@ -134,6 +149,14 @@ def _forget_session(folder: str, errors: list[RetentionError]) -> None:
     except DatabaseError as error:
         text = f"its row stays until manage.py rebuild_session_rows ({error})"
         errors.append(RetentionError(file=folder, error=text))
+
+
+def _forget_journals(data_dir: Path, errors: list[RetentionError]) -> None:
+    try:
+        forget_deleted_journals(data_dir)
+    except DatabaseError as error:
+        text = f"rows of deleted files stay until the next indexing ({error})"
+        errors.append(RetentionError(file="journal", error=text))
 
 
 def _tell(report: RetentionReport) -> None:
@@ -166,21 +189,45 @@ def configured_archive() -> str:
 
 def keep_report(report: RetentionReport, config: RetentionConfig) -> str:
     """Write the row and let the oldest rows go; returns "" or why it could not be written, in one line."""
-    at = datetime.fromisoformat(report.timestamp)
+    oldest = datetime.fromisoformat(report.timestamp) - timedelta(
+        days=config.retention_reports_days
+    )
     try:
-        RetentionRun.objects.create(
-            run_id=report.run_id,
-            timestamp=at,
-            dry_run=report.dry_run,
-            deleted=len(report.deleted_files),
-            kept=len(report.kept_files),
-            foreign=len(report.foreign_files),
-            errors=len(report.errors),
-            freed_bytes=report.freed_bytes,
-            report=msgspec.to_builtins(report),
-        )
-        oldest = at - timedelta(days=config.retention_reports_days)
+        _write_row(report)
         RetentionRun.objects.filter(timestamp__lt=oldest).delete()
     except DatabaseError as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return _one_line(error)
     return ""
+
+
+def keep_failure(error: Exception) -> str:
+    """Write the row of a run that ended without a report; returns as `keep_report` does."""
+    reason = _one_line(error)
+    try:
+        _write_row(failed_report(iso_ms(time.time_ns()), _new_run_id(), reason), failure=reason)
+    except DatabaseError as unwritten:
+        return _one_line(unwritten)
+    return ""
+
+
+def _write_row(report: RetentionReport, failure: str = "") -> None:
+    RetentionRun.objects.create(
+        run_id=report.run_id,
+        timestamp=datetime.fromisoformat(report.timestamp),
+        dry_run=report.dry_run,
+        deleted=len(report.deleted_files),
+        kept=len(report.kept_files),
+        foreign=len(report.foreign_files),
+        errors=len(report.errors),
+        freed_bytes=report.freed_bytes,
+        failure=failure,
+        report=msgspec.to_builtins(report),
+    )
+
+
+def _new_run_id() -> str:
+    return f"ret{uuid.uuid4().hex[:10]}"
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

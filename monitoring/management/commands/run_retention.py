@@ -17,6 +17,7 @@ from monitoring.domain.retention_report import RetentionReport
 from monitoring.services.retention import (
     AlreadyRunning,
     configured_retention,
+    keep_failure,
     keep_report,
     run_retention,
 )
@@ -43,12 +44,10 @@ class Command(BaseCommand):
         try:
             config = configured_retention()
             report = run_retention(now=now, is_dry=options["dry_run"], config=config)
-        except BadConfigDocument as error:
-            raise CommandError(str(error)) from None
         except AlreadyRunning as error:
             raise CommandError(f"another retention run is at it (pid {error})") from None
-        except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}") from None
+        except (BadConfigDocument, OSError) as error:
+            raise self._failed(error, options) from None
         reason = keep_report(report, config)
         if options["json"]:
             self.stdout.write(msgspec.json.encode(report).decode())
@@ -58,6 +57,13 @@ class Command(BaseCommand):
             self.stderr.write(f"note: the report is not kept in the database ({reason})")
         if report.errors:
             sys.exit(1)
+
+    def _failed(self, error: BadConfigDocument | OSError, options: dict[str, Any]) -> CommandError:
+        if not options["dry_run"] and (reason := keep_failure(error)):
+            self.stderr.write(f"note: the failure is not kept in the database ({reason})")
+        if isinstance(error, OSError):
+            return CommandError(f"{error.filename}: {error.strerror}")
+        return CommandError(str(error))
 
     def _now(self, options: dict[str, Any]) -> datetime:
         present = datetime.now(UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitoring.domain.health import health_snapshot, service_lamp
+from monitoring.domain.retention_health import LastRetention, RetentionSeen
 from monitoring.domain.times import iso_of_ms, ms_of_iso
 
 NOW_MS = 1_760_000_010_000
@@ -57,7 +58,7 @@ def test_the_snapshot_names_every_service_and_the_worst_of_them() -> None:
     assert statuses == {
         "marketService": "OK", "strategyService": "OK", "executionEngine": "OK",
         "webDashboard": "OK", "workerService": "ERROR", "bus": "OK", "database": "ERROR",
-        "recorder": "OK",
+        "recorder": "OK", "retention": "WARN",
     }  # fmt: skip
     assert snapshot["overall"] == "ERROR"
     assert snapshot["timestamp"] == iso_of_ms(NOW_MS)
@@ -98,3 +99,53 @@ def test_a_service_whose_records_do_not_reach_the_disk_says_so() -> None:
 
 def test_times_survive_the_way_to_text_and_back() -> None:
     assert ms_of_iso(iso_of_ms(NOW_MS + 7)) == NOW_MS + 7
+
+
+HOUR_MS = 3_600_000
+
+
+def _retention(hours_ago: float, *, errors: int = 0, failure: str = "") -> LastRetention:
+    return LastRetention(
+        run_id="ret1", at_ms=NOW_MS - round(hours_ago * HOUR_MS), deleted=2, kept=7, errors=errors,
+        freed_bytes=512, failure=failure,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "message"),
+    [
+        (RetentionSeen(last=None), "OK", "not run yet"),
+        (RetentionSeen(last=None, first_start_ms=NOW_MS - 24 * HOUR_MS), "OK", "not run yet"),
+        (
+            RetentionSeen(last=None, first_start_ms=NOW_MS - 24 * HOUR_MS - 1),
+            "WARN",
+            "not run in the 24 h since the first start",
+        ),
+        (RetentionSeen(last=_retention(26)), "OK", "2 files deleted, 7 kept"),
+        (RetentionSeen(last=_retention(26.5)), "WARN", "last run 26 h ago"),
+        (RetentionSeen(last=_retention(1, errors=3)), "WARN", "3 errors in the report of ret1"),
+        (
+            RetentionSeen(last=_retention(50, errors=1, failure="no valid config")),
+            "ERROR",
+            "failed: no valid config",
+        ),
+        (None, "WARN", "unknown: the database does not answer"),
+    ],
+)
+def test_retention_answers_for_its_last_run(
+    seen: RetentionSeen | None, status: str, message: str
+) -> None:
+    snapshot = health_snapshot({}, NOW_MS, {}, None, seen)
+
+    retention = snapshot["services"]["retention"]
+    assert (retention["status"], retention["message"]) == (status, message)
+
+
+def test_the_last_retention_is_told_with_its_time_and_figures() -> None:
+    snapshot = health_snapshot({}, NOW_MS, {}, None, RetentionSeen(last=_retention(1)))
+
+    retention = snapshot["services"]["retention"]
+    assert retention["lastUpdateAt"] == iso_of_ms(NOW_MS - HOUR_MS)
+    assert retention["details"] == {
+        "runId": "ret1", "deleted": 2, "kept": 7, "errors": 0, "freedBytes": 512,
+    }  # fmt: skip

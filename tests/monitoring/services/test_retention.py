@@ -15,16 +15,23 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from execution.models import OrderRow, Position, ProjectionMark
 from failover.adapters.in_use import claims, in_use
+from failover.adapters.journal import JournalWriter
+from failover.adapters.journal_reader import JournalFolder
 from failover.adapters.jsonl import JsonlAppender
+from failover.models import JournalFile
+from failover.services.config_store import ensure_first_version
+from failover.services.journal_index import index_journals
 from failover.services.run_lock import sole_run
 from monitoring.domain.retention_config import RetentionConfig
 from monitoring.domain.retention_places import Rule
 from monitoring.domain.retention_plan import Found, Step
 from monitoring.domain.retention_report import RetentionError, RetentionReport
 from monitoring.models import RetentionRun
+from monitoring.services.health import retention_seen
 from monitoring.services.retention import AlreadyRunning, make_plan, run_retention
 from monitoring.services.retention_tree import carry_out, remove_empty_folders
 from monitoring.tasks import retention
@@ -509,6 +516,69 @@ def test_the_worker_has_it_every_day(own_data: Tree) -> None:
     assert (entry["schedule"].hour, entry["schedule"].minute) == ({1}, {15})
     assert (result["deleted"], result["errors"]) == (1, 0)
     assert RetentionRun.objects.get().run_id == result["runId"]
+
+
+def test_a_run_that_fails_leaves_its_reason(
+    own_data: Tree, monkeypatch: pytest.MonkeyPatch, reader_client: Client
+) -> None:
+    """With a config that is not valid nothing may be deleted: the health, the page and the API say so."""
+    old = own_data.add("trades_log/day-2025-01-01.jsonl")
+    broken = own_data.root / "broken.json"
+    broken.write_text('{"retention": {"ordersLogDays": -4}}')
+    monkeypatch.setattr("monitoring.services.retention.configured_name", lambda: str(broken))
+
+    assert retention.apply().failed()
+    with pytest.raises(CommandError, match="ordersLogDays"):
+        call_command("run_retention", stdout=io.StringIO())
+
+    assert old.exists()
+    task_row, command_row = RetentionRun.objects.order_by("pk")
+    assert task_row.failure == command_row.failure != ""
+    health = reader_client.get("/api/health").json()["services"]["retention"]
+    assert (health["status"], health["message"]) == ("ERROR", f"failed: {task_row.failure}")
+    reports = reader_client.get("/api/retention/reports").json()["reports"]
+    assert reports[0]["errors"] == [{"file": "", "error": task_row.failure}]
+    assert b'<span class="chip ERROR">ERROR</span>' in reader_client.get("/retention/").content
+
+
+def test_health_asks_the_last_run_that_deleted_something(own_data: Tree) -> None:
+    call_command("run_retention", "--dry-run", stdout=io.StringIO())
+    before = retention_seen()
+    call_command("run_retention", stdout=io.StringIO())
+    call_command("run_retention", "--dry-run", stdout=io.StringIO())
+    after = retention_seen()
+
+    assert before is not None
+    assert before.last is None
+    assert after is not None
+    assert after.last is not None
+    assert after.last.run_id == RetentionRun.objects.get(dry_run=False).run_id
+
+
+def test_until_the_first_run_health_counts_from_the_first_start(own_data: Tree) -> None:
+    ensure_first_version("default", settings.TRADING_PROFILES_DIR)
+
+    seen = retention_seen()
+
+    assert seen is not None
+    assert seen.first_start_ms is not None
+    assert abs(seen.first_start_ms - datetime.now(UTC).timestamp() * 1000) < 60_000
+
+
+def test_rows_of_deleted_journals_go_with_them(tree: Tree, run: Run) -> None:
+    for age in (0, 9):
+        writer = JournalWriter(tree.root / "journal", "strategy", f"r{age}")
+        at_ns = int((NOW - timedelta(days=age)).timestamp()) * 10**9
+        writer.begin(at_ns, b"")
+        writer.close(at_ns)
+        os.utime(tree.root / f"journal/{day(age)}/strategy-r{age}.journal", (at_ns / 1e9,) * 2)
+    index_journals(tree.root, JournalFolder(tree.root / "journal"))
+    assert JournalFile.objects.count() == 2
+
+    report = run()
+
+    assert report.deleted_files == [f"journal/{day(9)}/strategy-r9.journal"]
+    assert [row.run_id for row in JournalFile.objects.all()] == ["r0"]
 
 
 def test_old_reports_leave_the_database(own_data: Tree) -> None:
