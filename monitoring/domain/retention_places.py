@@ -148,7 +148,9 @@ def _journal_file(rule: Rule, folder: str, rest: str) -> Place | None:
 
 
 def _session_file(rule: Rule, folder: str, rest: str) -> Place | None:
-    return _folder_file(rule, folder, rest, r"manifest\.json|events\.(?:jsonl|index).*|columns/.+")
+    """Columns are made anew beside the old ones; who was killed there leaves them under a hidden name."""
+    columns = r"(?:columns|\.columns-[0-9a-f]{8}(?:-old)?)/.+"
+    return _folder_file(rule, folder, rest, rf"manifest\.json|events\.(?:jsonl|index).*|{columns}")
 
 
 def _run_file(rule: Rule, folder: str, rest: str) -> Place | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +11,8 @@ import msgspec
 
 from execution.domain.outputs import ExecutionOutput, LogLine, RecordRow
 from execution.domain.venue import VenueUpdate
+from failover.adapters.files import write_atomically
+from failover.domain.errors import StorageError
 from market.domain.frames import Frames
 from strategy.domain.messages import ScoreUpdate, StateEvent, StrategyOutput
 
@@ -60,9 +63,19 @@ class RunFiles:
         """The order log has it all."""
 
     def write_report(self, report: dict[str, Any]) -> None:
-        """The run has ended well; without a report.json it has not."""
+        """The run has ended well; without a report.json it has not.
+
+        So its other files are whole on disk before, and it is written last and at once.
+        Raises: OSError.
+        """
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
         text = msgspec.json.format(msgspec.json.encode(report), indent=2)
-        (self._folder / "report.json").write_bytes(text + b"\n")
+        try:
+            write_atomically(self._folder / "report.json", text + b"\n")
+        except StorageError as error:
+            raise OSError(error.errno, error.reason, error.path) from error
 
     def close(self) -> None:
         for file in self._files.values():

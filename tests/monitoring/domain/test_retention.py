@@ -323,6 +323,14 @@ def test_a_report_with_somebody_elses_file_in_it_stays_whole() -> None:
     assert deleted(plan_of(*map(a_file, files[:2]))) == files[:2]
 
 
+@pytest.mark.parametrize("folder", [".columns-0123abcd", ".columns-0123abcd-old", "columns"])
+def test_columns_that_a_killed_reader_left_half_made_are_no_strangers(folder: str) -> None:
+    place = place_of(f"replay/sessions/s1/{folder}/tick.npy")
+
+    assert place is not None
+    assert place.unit == "replay/sessions/s1"
+
+
 def test_what_an_interrupted_removal_left_goes_at_once() -> None:
     path = "replay/sessions/.deleted-s1/events.jsonl"
 
