@@ -303,6 +303,7 @@ class ExecutionCore:
             self._work.state.epoch += 1
         self._work.state.last_snapshot_ns = 0
         self._work.settled.clear()
+        self._work.quality.forget_views()
 
     def memory(self) -> bytes:
         """`state` and what a restart forgets: the running core to the last bit, between two inputs."""
@@ -316,6 +317,7 @@ class ExecutionCore:
         work, known = self._work, msgspec.msgpack.decode(memory, type=CoreMemory)
         work.state, work.quotes, work.settled = known.state, known.quotes, known.settled
         work.shown = {symbol: _as_tuples(face) for symbol, face in known.shown.items()}
+        work.quality.forget_views()
 
     def risk(self, now_ns: int) -> RiskSnapshot:
         """The account against its limits, as execution sees it."""

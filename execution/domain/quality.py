@@ -387,6 +387,11 @@ class QualityTracker:
             self._forget_view(symbol)
             known.on_entry(plan_id, now_ns, self._config_of(symbol))
 
+    def forget_views(self) -> None:
+        """The state is another one: nothing that was said or reckoned of the one before holds."""
+        self._known_views.clear()
+        self._told, self._may_have_news, self._next_change_ns = {}, True, 0
+
     def _forget_view(self, symbol: str) -> None:
         self._known_views.pop(symbol, None)
         self._may_have_news, self._next_change_ns = True, 0

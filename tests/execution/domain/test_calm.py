@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from execution.domain.outputs import LogLine
+from execution.domain.quality_block import BlockState
 from market.domain.frames import FRAME_DTYPE, BookState, FrameReason
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import DcaLevel, Side, StopPlan, TakeProfitLevel
@@ -176,3 +177,21 @@ def test_what_limits_forbid_is_found_at_the_same_second(side: Side, drawdown_pct
         "RISK_FORCE_CLOSE" in reasons
         or one.core.trades["BTCUSDT"].close_reason == "RISK_FORCE_CLOSE"
     )
+
+
+@pytest.mark.parametrize("taken_up", ["memory", "state"])
+def test_a_core_that_is_put_back_knows_when_a_block_ends(taken_up: str) -> None:
+    """And not when that of the later life ends which is forgotten with it."""
+    core = WORLD().core
+    quality, now_ns = core._work.quality, 10**18
+    symbol, until_ns = quality._symbol("BTCUSDT"), now_ns + 5_000 * MS
+    symbol.state, symbol.until_ns = BlockState.BLOCKED, until_ns
+    memory, state = core.memory(), core.state()
+    assert quality.next_change_ns(until_ns) > until_ns
+
+    if taken_up == "memory":
+        core.recall(memory)
+    else:
+        core.restore(state)
+
+    assert quality.next_change_ns(now_ns) == until_ns
