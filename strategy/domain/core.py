@@ -273,6 +273,7 @@ class StrategyCore:
         self._told_second, self._risk_due_ns = held.told_second, held.risk_due_ns
         self._stopped, self.dropped_frames = held.stopped, held.dropped_frames
         self.scorer_failures = Counter(held.scorer_failures)
+        self._market_basis = self._watched = None  # what this core saw before proves nothing now
         self._waiting = self._place(held.table)
         self._wait()
 

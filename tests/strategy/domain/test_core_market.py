@@ -118,6 +118,17 @@ def test_safe_mode_is_risk_off_for_the_market() -> None:
     assert market_changes(off) == [("GLOBAL_NORMAL", "calm")]
 
 
+def test_safe_mode_is_judged_anew_by_a_core_that_is_put_back() -> None:
+    desk = Desk().ready()
+    calm = desk.core.full_state()
+    desk.snapshot(safe_mode_reasons=("OPERATOR",))
+    desk.core.restore_full(calm)
+
+    on = desk.snapshot(safe_mode_reasons=("OPERATOR",))
+
+    assert market_changes(on) == [("GLOBAL_RISK_OFF", "safe mode: OPERATOR")]
+
+
 def test_no_entry_leaves_while_the_leader_frightens_the_market_but_states_move() -> None:
     desk = Desk().ready()
 
