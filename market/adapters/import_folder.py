@@ -135,7 +135,13 @@ class ImportFolder:
             except FileExistsError:
                 there = [target]
         if there and not (self._was_written and self._holds_the_run(there)):
-            _join(there[-1], staged)
+            if (
+                len(there) > 1
+            ):  # the archiver tells by its end whether the plain one is in the packed one
+                raise ImportRefused(
+                    f"{target}: is there plain and packed; run archive_recordings, then import again"
+                )
+            _join(there[0], staged)
         sync_folder(target.parent)
         staged.unlink()
 
@@ -185,6 +191,8 @@ def _join(target: Path, staged: Path) -> None:
             raise ImportRefused(
                 f"{target}: is being recorded; import again when its day is over, or with --into elsewhere"
             ) from None
+        if not _is_still(old, target):
+            raise ImportRefused(f"{target}: has just been packed or replaced; import again")
         joined = target.with_name(f".{target.name}.import")
         with joined.open("wb") as new, staged.open("rb") as lines:
             shutil.copyfileobj(old, new, _COPY_BYTES)
@@ -192,6 +200,14 @@ def _join(target: Path, staged: Path) -> None:
             new.flush()
             os.fsync(new.fileno())
         joined.replace(target)
+
+
+def _is_still(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is what the name stands for: it may have been packed before it was locked."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _append(lines: IO[bytes], new: IO[bytes], target: Path) -> None:

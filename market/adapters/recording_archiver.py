@@ -146,6 +146,13 @@ def _held(path: Path, size: int) -> Iterator[None]:
 def _archive(path: Path, scan: FileCheck, level: int) -> int:
     """Make the copy, complete the index, remove the original; returns the copy's size."""
     copy = path.with_name(path.name + ".zst")
+    if not copy.exists():
+        return _archive_into(copy, path, scan, level)
+    with _held(copy, copy.stat().st_size):  # an import may be joining its lines to it
+        return _archive_into(copy, path, scan, level)
+
+
+def _archive_into(copy: Path, path: Path, scan: FileCheck, level: int) -> int:
     older = _Older.of(copy, scan) if copy.exists() else _Older(0, is_joined=False)
     if not older.is_joined:
         _write_copy(path, copy, scan, older.bytes, level)

@@ -225,6 +225,46 @@ def test_prices_off_the_grid_of_the_rules_are_no_import(tmp_path: Path) -> None:
     assert tree(tmp_path / "market") == {}
 
 
+def test_a_file_that_is_packed_while_an_import_turns_to_it_is_not_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines would lie there twice: in the packed file, and in a plain one of the old name."""
+    target, staged = tmp_path / "A-trades.jsonl", tmp_path / "staged"
+    target.write_bytes(b"old\n")
+    staged.write_bytes(b"new\n")
+    lock = fcntl.flock
+
+    def archived_before(file: io.BufferedReader, how: int) -> None:
+        target.unlink(missing_ok=True)
+        lock(file, how)
+
+    monkeypatch.setattr(import_folder.fcntl, "flock", archived_before)
+
+    with pytest.raises(ImportRefused, match="import again"):
+        import_folder._join(target, staged)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["staged"]
+
+
+def test_a_day_that_lies_there_plain_and_packed_is_left_to_the_archiver(
+    tmp_path: Path, capture: Path
+) -> None:
+    market = tmp_path / "market"
+    assert imported(capture, tmp_path / "other")
+    source = next((tmp_path / "other").glob("*/*-trades.jsonl"))
+    there = market / source.parent.name / source.name
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"old\n")
+    packed_one = there.with_name(f"{there.name}.zst")
+    packed_one.write_bytes(zstandard.ZstdCompressor().compress(b"old\n"))
+    before = packed_one.read_bytes()
+
+    with pytest.raises(ImportRefused, match="archive_recordings"):
+        imported(capture, market)
+
+    assert (there.read_bytes(), packed_one.read_bytes()) == (b"old\n", before)
+
+
 def test_our_own_recording_is_not_imported_again(tmp_path: Path, capture: Path) -> None:
     imported(capture, tmp_path / "market")
 

@@ -232,3 +232,18 @@ def test_each_archived_day_leaves_a_row_about_its_quality(folder: Path) -> None:
     assert first.errors == days[0].report.errors > 0
     assert {each["outcome"] for each in first.archived} == {"ARCHIVED", "DAMAGED"}
     assert any(finding["path"] == BOOK for finding in first.findings)
+
+
+def test_a_packed_file_that_an_import_is_joining_to_is_left_alone(folder: Path) -> None:
+    plain = folder / DAYS[0] / BOOK
+    copy = plain.with_name(f"{BOOK}.zst")
+    copy.write_bytes(zstandard.ZstdCompressor().compress(b""))
+    before = plain.read_bytes(), copy.read_bytes()
+
+    with copy.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        days = archive(folder)
+
+    found = {file.path: file.outcome for day in days if day.day == DAYS[0] for file in day.files}
+    assert found[BOOK] == Outcome.IN_USE
+    assert (plain.read_bytes(), copy.read_bytes()) == before
