@@ -35,7 +35,7 @@ from failover.domain.days import utc_day
 from failover.services.config_follower import ConfigFollower
 from failover.services.first_compile import compile_once
 from failover.services.host import ServiceContext
-from failover.services.run_mode import follow_run_mode
+from failover.services.run_mode import begin_to_follow
 from failover.wiring import follow_config
 from market.domain.instruments import Instrument
 
@@ -148,10 +148,10 @@ async def start_execution(
         account.on_config(config, clock())
 
     await follow_config(context, bus, settings, follower, apply)
+    await begin_to_follow(context, service.on_run_mode)  # before any request is read
     context.spawn(service.run(), name="consume")
     context.spawn(service.tick(), name="tick")
     context.spawn(service.keep_checkpoints(), name="checkpoint")
-    context.spawn(follow_run_mode(context.sleep, service.on_run_mode), name="run-mode")
     watch = LatencyWatch(
         account.meter,
         lambda: read_heartbeats(bus, settings.BUS_PREFIX, ("market", "strategy")),

@@ -19,6 +19,7 @@ from typing import Protocol
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from failover.domain.run_mode import LIVE, RunMode
+from failover.services.host import ServiceContext
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,29 @@ async def follow_run_mode(
                 return
     finally:
         eyes.close()
+
+
+async def begin_to_follow(
+    context: ServiceContext,
+    apply: Callable[[RunMode], None],
+    watch: RunModeWatch | None = None,
+) -> None:
+    """Follow the run mode as a part of the service; returns once it has been applied for the first time.
+
+    For a service that must do nothing before it is known.
+    """
+    known = asyncio.Event()
+
+    def applied(mode: RunMode) -> None:
+        apply(mode)
+        known.set()
+
+    following = context.spawn(follow_run_mode(context.sleep, applied, watch), name="run-mode")
+    waiting = asyncio.create_task(known.wait())
+    try:  # it ends first only where the service ends with it
+        await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 def _believed(known: RunMode, blind_s: float) -> RunMode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -10,7 +11,8 @@ from django.db import InterfaceError, OperationalError
 
 from failover.domain.run_mode import LIVE, RunMode
 from failover.services import run_mode
-from failover.services.run_mode import RunModeWatch, follow_run_mode
+from failover.services.host import ServiceContext
+from failover.services.run_mode import RunModeWatch, begin_to_follow, follow_run_mode
 
 REPLAY = RunMode(run_mode="REPLAY", epoch=3, session_id="s", beats=7, heartbeat_timeout_s=10.0)
 
@@ -86,3 +88,24 @@ async def test_a_database_that_does_not_answer_holds_nobody_up(
     answered.set()
 
     assert told == [(0.0, "REPLAY"), (12.0, "LIVE")]
+
+
+async def test_a_service_that_waits_for_the_mode_does_nothing_before_it_is_known() -> None:
+    """Execution, started again during a replay, would else take what is on the bus meanwhile."""
+    context, told, looked = ServiceContext(name="execution"), list[str](), threading.Event()
+
+    def look() -> RunMode:
+        assert looked.wait(30)
+        return REPLAY
+
+    beginning = asyncio.create_task(
+        begin_to_follow(context, lambda mode: told.append(mode.run_mode), RunModeWatch(Store(look)))
+    )
+    done, _ = await asyncio.wait({beginning}, timeout=0.05)
+    assert not done
+    looked.set()
+    await asyncio.wait_for(beginning, 10)
+
+    assert told == ["REPLAY"]
+    context.stopping.set()
+    await asyncio.gather(*context._tasks, return_exceptions=True)
