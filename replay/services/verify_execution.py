@@ -29,9 +29,9 @@ from failover.domain.journal import Begun, Numbered, Taken, TakenRange
 from market.domain.events import pack_chunk
 from market.domain.frames import pack_frames
 from replay.domain.verify_core import InputDiffers, MarketSource, Window, verify_run
+from replay.domain.verify_coverage import LONGEST_AWAY_NS
 from replay.domain.verify_execution import Given, InputOrder, each_input, input_of, shown, taped
 from replay.domain.verify_report import EXECUTION, CoreReport, Divergence, Refusal
-from replay.services.recorded_market import LAST_MOMENT_NS
 
 RAW = "market.raw"
 _decode_start = msgspec.msgpack.Decoder(RunStart).decode
@@ -71,7 +71,8 @@ def _look_at_the_seam(before: ExecutionUnderProof, start: RunStart, found: CoreR
     if last is None:
         return
     found.unproved += max(0, last.number - step.number) + _messages_missing(before, last)
-    if last.ts_ns - before.now_ns > LAST_MOMENT_NS:
+    # A run killed in its first moment has no journal at all, but steps: it began a restart's time later.
+    if last.ts_ns - before.now_ns > LONGEST_AWAY_NS:
         found.refused.append(_gone(start, before.now_ns, last))
     if newest is None or newest.number != step.number or state_seal(newest) == step.state_seal:
         return

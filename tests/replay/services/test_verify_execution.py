@@ -34,6 +34,7 @@ from failover.domain.journal import Begun, JournalRecord, Made, Missing, Numbere
 from market.domain.events import EventChunk
 from replay.domain.verify_execution import each_input, input_of
 from replay.domain.verify_report import CoreReport, Divergence
+from replay.services import verify_execution
 from replay.services.verify_execution import ExecutionProofs
 from strategy.domain.messages import OrderRequest
 from tests.execution.taped_life import MS, Bus, Life, ListJournal, Recorded
@@ -321,8 +322,11 @@ def test_what_a_killed_run_had_not_journalled_is_counted(tmp_path: Path) -> None
     assert report.divergences == 0
 
 
-def test_a_run_that_had_come_much_further_than_its_journal_is_refused(tmp_path: Path) -> None:
+def test_a_run_that_had_come_much_further_than_its_journal_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kill takes a last moment; more of it is a journal that is gone."""
+    monkeypatch.setattr(verify_execution, "LONGEST_AWAY_NS", 5_000 * MS)
     bus, first, second = Bus(2), ListJournal(40), ListJournal(40)
     life = Life(tmp_path, bus, first)
     life.live(600)
