@@ -10,7 +10,7 @@ from celery import shared_task
 from celery.worker import state
 from celery.worker.state import revoked
 
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.domain.backtest_parts import BacktestJob, PartResult
 from replay.services.backtest_celery import TASK_NAME
 from replay.services.backtest_run import Stopped

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -25,7 +25,6 @@ from failover.adapters.streams import StreamWriter
 from market.domain.events import ASK, BID, ChunkBuilder, EventKind, pack_chunk
 from market.domain.frames import BookState, Frames, pack_frames
 from market.domain.instruments import Instrument
-from market.domain.kernel import MarketKernel
 from strategy.domain.messages import (
     ExecutionEvent,
     ExecutionSnapshot,
@@ -34,6 +33,9 @@ from strategy.domain.messages import (
     ScoreUpdate,
     StrategyOutput,
 )
+
+if TYPE_CHECKING:  # the dashboard wants the names of streams, and not numba with them
+    from market.domain.kernel import MarketKernel
 
 REPLAY_NAMESPACE = "replay."
 _FLUSH_S = 0.05

@@ -32,7 +32,7 @@ from execution.domain.venue import (
 from market.domain.chunks import concat_chunks, pick_messages
 from market.domain.events import EventChunk, EventKind
 from market.domain.instruments import Instrument
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from tests.bench.fills_reference import (
     CANCEL,
     IOC,

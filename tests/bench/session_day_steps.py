@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from failover.domain.days import iso_ms
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import BuildReplayOptions, SessionFacts
 from replay.services.run import ReplayOptions, run_replay

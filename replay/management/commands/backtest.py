@@ -19,10 +19,10 @@ from tqdm import tqdm
 from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from failover.domain.errors import StorageError
-from replay.adapters import open_market_data
 from replay.adapters.backtest_files import HTML_NAME, ReportFolder
 from replay.adapters.run_files import OutputFolderInUse
 from replay.adapters.run_rows import save_backtest
+from replay.adapters.session_paths import open_market_data
 from replay.adapters.tapes import NoSuchSymbol, find_tapes
 from replay.adapters.trial_ledger import Trial, TrialLedger, sources_of, trials_with_this
 from replay.domain.backtest_parts import BacktestJob, PartFailure, Tape, Variant

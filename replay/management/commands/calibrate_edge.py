@@ -17,8 +17,8 @@ from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from failover.services.config_store import propose
 from market.domain.recordings import BadRecording
-from replay.adapters import open_market_data
 from replay.adapters.file_digests import file_facts
+from replay.adapters.session_paths import open_market_data
 from replay.domain.calibration_results import CalibrationSettings
 from replay.services.calibration import (
     CalibrationReport,

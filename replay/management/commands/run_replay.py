@@ -20,9 +20,9 @@ from tqdm import tqdm
 from failover.adapters.in_use import in_use
 from failover.domain.config import BadConfigDocument
 from market.domain.recordings import BadRecording, MarketData
-from replay.adapters import open_market_data
 from replay.adapters.run_files import OutputFolderInUse, RunFiles
 from replay.adapters.run_rows import save_run
+from replay.adapters.session_paths import open_market_data
 from replay.management.arguments import STOPPED, instant
 from replay.services.pacer import Pacer
 from replay.services.report_text import report_lines

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from failover.domain.config import BadConfigDocument
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.services.profile_run import update_lines, update_profiles
 
 _STOPPED = 130

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from execution.domain.config import ExecutionConfig
 from market.domain.events import FLAG_RPI, EventChunk, EventKind, TickerField
 from market.domain.instruments import Instrument
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.domain.digest import RunDigest
 from replay.services.simulate import Simulated, simulate
 from strategy.domain.config import DecisionConfig

@@ -22,7 +22,7 @@ from market.domain.config import MarketConfig
 from market.domain.events import EventChunk, EventKind
 from market.domain.kernel import MarketKernel
 from market.domain.raw_events import RawEventEncoder
-from replay.adapters import open_market_data
+from replay.adapters.session_paths import open_market_data
 from replay.domain.profile_rules import ProfileUpdaterConfig, differing, suggested
 from replay.domain.profile_statistics import SizeHistogram, SymbolStatistics
 from replay.services.profile_run import Update, recent_days, update_profiles

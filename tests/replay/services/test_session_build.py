@@ -21,9 +21,9 @@ from market.domain.events import EventChunk, EventKind, pack_chunk
 from market.domain.priming import between
 from market.domain.recordings import BadRecording
 from market.recordings import open_market_data
-from replay.adapters import open_market_data as replay_market_data
 from replay.adapters import session_columns, session_draft
 from replay.adapters.session_events import EventsReader
+from replay.adapters.session_paths import open_market_data as replay_market_data
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import BuildProgress, ReplayEvent, SessionRefused
 from replay.services.run import ReplayOptions, run_replay
