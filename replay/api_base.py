@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from failover.models import AuditSource
 from failover.services.audit import Actor, note_action
 from replay import serializers as s
-from replay.adapters.session_store import SessionStore
+from replay.adapters.session_shelf import SessionShelf
 from replay.domain.sessions import (
     SessionRefused,
     parse_instant,
@@ -145,8 +145,8 @@ def _actor(request: Request) -> Actor:
     )
 
 
-def store() -> SessionStore:
-    return SessionStore(settings.DATA_DIR)
+def store() -> SessionShelf:
+    return SessionShelf(settings.DATA_DIR)
 
 
 def now_iso() -> str:

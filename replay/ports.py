@@ -1,4 +1,4 @@
-"""What the services of replay need of files: `replay.adapters.session_store` has it."""
+"""What the services of replay need of files: `replay.adapters.session_shelf` and `session_store` have it."""
 
 from __future__ import annotations
 

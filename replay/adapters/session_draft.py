@@ -29,9 +29,8 @@ from replay.adapters.session_columns import (
     write_cache_facts,
 )
 from replay.adapters.session_errors import refusal_of
+from replay.adapters.session_shelf import COLUMNS, EVENTS
 from replay.domain.sessions import ReplayManifest, SessionFile, SessionRefused, manifest_bytes
-
-MANIFEST, EVENTS, COLUMNS = "manifest.json", "events.jsonl", "columns"
 
 _PREFIX = ".building-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -24,9 +24,9 @@ from replay.adapters.session_columns import (
     read_cache_facts,
     write_cache_facts,
 )
-from replay.adapters.session_draft import COLUMNS, EVENTS
 from replay.adapters.session_errors import refusal_of
 from replay.adapters.session_events import EventsReader
+from replay.adapters.session_shelf import COLUMNS, EVENTS
 from replay.domain.recordings import FaultLog, ReadProgress
 from replay.domain.sessions import ReplayManifest, SessionRefused
 

@@ -14,8 +14,8 @@ from market import recordings
 from market.domain.chunks import pick_messages
 from market.domain.events import EventChunk
 from market.domain.recordings import BadRecording, MarketData, chosen_symbols, count_kinds
-from replay.adapters.session_draft import EVENTS, MANIFEST
 from replay.adapters.session_opening import open_session_folder
+from replay.adapters.session_shelf import EVENTS, MANIFEST
 from replay.domain.sessions import ReplayManifest, SessionRefused
 
 

@@ -1,47 +1,38 @@
 """Building sessions as jobs of the worker: ordered, watched and stopped through rows.
 
-    job_id = start_build(options, user, SessionStore(settings.DATA_DIR))
+    job_id = start_build(options, user, SessionShelf(settings.DATA_DIR))
     build_status(job_id)        # {jobId, state, sessionId, progressPct, etaSeconds, error, …}
 
-The build runs in a process of its own, `manage.py build_session --job ID`: it takes a whole processor, and
-the worker has to go on beating. The process writes its row about once a second; a row that is RUNNING and
-has not been written for `LOST_AFTER_S` is that of a dead process.
+The build runs in a process of its own, `manage.py build_session --job ID` (`session_build_job`): it takes a
+whole processor, and the worker has to go on beating. The process writes its row about once a second; a row
+that is RUNNING and has not been written for `LOST_AFTER_S` is that of a dead process.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 from celery import current_app
-from django.db import DatabaseError
-from django.db.models import Q
 
 from execution.domain.profile import execution_settings_of
-from failover.domain.days import iso_ms
 from failover.services.config_view import config_in_use
 from replay.domain.config import ReplayConfig
 from replay.domain.sessions import (
-    BuildProgress,
     BuildReplayOptions,
-    ReplayManifest,
     SessionFacts,
     SessionFees,
     SessionRefused,
     checked_options,
 )
 from replay.models import ENDED_STATES, JobState, ReplayJob, SessionBuild
-from replay.ports import SessionFiles
 from replay.services.job_process import run_command
-from replay.services.session_build import build_session
-from replay.services.session_rows import forget_row, keep_row
+from replay.services.session_rows import forget_row
 from strategy.domain.profile import decision_config_of
 
 BUILD_TASK = "buildSession"
-BEAT_EVERY_S = 1.0
 LOST_AFTER_S = 30.0
 
 
@@ -63,13 +54,17 @@ class BuildStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     error: dict[str, Any] | None  # {code, message, fields}
 
 
-class DeletableSessions(SessionFiles, Protocol):
-    """A store that can also delete."""
+class SessionNames(Protocol):
+    """What is taken, by name."""
 
+    def exists(self, session_id: str) -> bool: ...
+
+
+class DeletableSessions(SessionNames, Protocol):
     def delete_session(self, session_id: str) -> bool: ...
 
 
-def start_build(options: BuildReplayOptions, user: str, store: SessionFiles | None = None) -> int:
+def start_build(options: BuildReplayOptions, user: str, store: SessionNames | None = None) -> int:
     """Check the order, keep it and hand it to the worker; returns the id for `build_status`.
 
     With a `store` a name that is taken is refused at once. `maxEvents` left out is the config's
@@ -93,7 +88,9 @@ def start_build(options: BuildReplayOptions, user: str, store: SessionFiles | No
     try:
         current_app.send_task(BUILD_TASK, [build.pk])
     except Exception as error:  # whatever the broker's client raises
-        _end(build.pk, JobState.FAILED, ("QUEUE_DOWN", "the worker's queue did not take it", {}))
+        end_build(
+            build.pk, JobState.FAILED, ("QUEUE_DOWN", "the worker's queue did not take it", {})
+        )
         raise SessionRefused(
             "QUEUE_DOWN", f"the worker's queue is not reachable ({error}); nothing was started"
         ) from error
@@ -106,7 +103,9 @@ def build_status(job_id: int) -> BuildStatus | None:
     if build is None:
         return None
     if build.state == JobState.RUNNING and _is_silent(build):
-        _end(job_id, JobState.LOST, ("LOST", "the building process is gone; order it again", {}))
+        end_build(
+            job_id, JobState.LOST, ("LOST", "the building process is gone; order it again", {})
+        )
         build.refresh_from_db()
     return _status(build)
 
@@ -167,7 +166,7 @@ def run_build_process(job_id: int, should_stop: Callable[[], bool]) -> str:
     """What the task does: run the build in its process; returns the state it ended in."""
     code = run_command(_command(job_id), should_stop)
     if code:
-        _end(job_id, JobState.FAILED, ("DIED", f"its process ended with code {code}", {}))
+        end_build(job_id, JobState.FAILED, ("DIED", f"its process ended with code {code}", {}))
     build = SessionBuild.objects.filter(pk=job_id).first()
     return str(build.state) if build is not None else ""
 
@@ -176,109 +175,8 @@ def _command(job_id: int) -> Sequence[str]:
     return ["build_session", "--job", str(job_id)]
 
 
-def run_build(
-    job_id: int, store: SessionFiles, *, should_stop: Callable[[], bool] = lambda: False
-) -> str:
-    """What the process does; returns the state the build ended in, "" where somebody else has it."""
-    build = _claim(job_id)
-    if build is None:
-        return ""
-    beat = _Beat(job_id)
-    try:
-        options = msgspec.convert(build.options, BuildReplayOptions)
-        with beat:
-            manifest = build_session(
-                options,
-                store,
-                on_progress=beat.note,
-                should_stop=lambda: beat.is_stop_wanted or should_stop(),
-                facts=facts_in_force(),
-            )
-        keep_row(manifest)
-    except SessionRefused as refused:
-        state = JobState.STOPPED if refused.code == "STOPPED" else JobState.FAILED
-        _end(job_id, state, (refused.code, refused.message, refused.fields))
-        return str(state)
-    except BaseException as defect:
-        _end(job_id, JobState.FAILED, ("DEFECT", f"{type(defect).__name__}: {defect}", {}))
-        raise
-    _finish(job_id, manifest)
-    return str(JobState.DONE)
-
-
-def _claim(job_id: int) -> SessionBuild | None:
-    """Once; also from a process that died: the task is then delivered again."""
-    now = datetime.now(UTC)
-    silent = Q(state=JobState.RUNNING, beat_at__lt=now - timedelta(seconds=LOST_AFTER_S))
-    free = SessionBuild.objects.filter(Q(state=JobState.QUEUED) | silent, pk=job_id)
-    if not free.update(state=JobState.RUNNING, started_at=now, beat_at=now):
-        return None
-    return SessionBuild.objects.get(pk=job_id)
-
-
-class _Beat:
-    """Writes the row about once a second, from a thread: the database never holds up the build."""
-
-    def __init__(self, job_id: int) -> None:
-        self.is_stop_wanted = False
-        self._job_id = job_id
-        self._progress: BuildProgress | None = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="build-beat", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def note(self, progress: BuildProgress) -> None:
-        self._progress = progress
-
-    def _run(self) -> None:
-        from django.db import close_old_connections, connections
-
-        while not self._done.wait(BEAT_EVERY_S):
-            try:
-                close_old_connections()
-                self._write()
-            except DatabaseError:
-                continue  # the next beat may come through; the build itself needs no database
-        connections.close_all()
-
-    def _write(self) -> None:
-        values: dict[str, Any] = {"beat_at": datetime.now(UTC)}
-        if (progress := self._progress) is not None:
-            values |= _progress_values(progress)
-        running = SessionBuild.objects.filter(pk=self._job_id, state=JobState.RUNNING)
-        if not running.update(**values) or running.filter(wanted_stop=True).exists():
-            self.is_stop_wanted = True
-
-
-def _progress_values(progress: BuildProgress) -> dict[str, Any]:
-    return {
-        "session_id": progress.session_id,
-        "phase": progress.phase,
-        "progress_pct": progress.progress_pct,
-        "events": progress.events,
-        "last_event": progress.last_event_timestamp or "",
-    }
-
-
-def _finish(job_id: int, manifest: ReplayManifest) -> None:
-    SessionBuild.objects.filter(pk=job_id, state=JobState.RUNNING).update(
-        state=JobState.DONE,
-        session_id=manifest.session_id,
-        phase="DONE",
-        progress_pct=100.0,
-        events=manifest.total_events,
-        last_event=iso_ms(manifest.recorder_runs[-1].last_ts),
-        ended_at=datetime.now(UTC),
-    )
-
-
-def _end(job_id: int, state: JobState, error: tuple[str, str, dict[str, str]]) -> None:
+def end_build(job_id: int, state: JobState, error: tuple[str, str, dict[str, str]]) -> None:
+    """Unless it has ended already; `error` is (code, message, fields)."""
     code, message, fields = error
     SessionBuild.objects.filter(pk=job_id).exclude(state__in=ENDED_STATES).update(
         state=state,
@@ -332,8 +230,8 @@ __all__ = [
     "build_status",
     "builds_under_way",
     "delete_session",
+    "end_build",
     "facts_in_force",
-    "run_build",
     "run_build_process",
     "start_build",
     "stop_build",

@@ -25,7 +25,8 @@ from replay.domain.sessions import (
 )
 from replay.management.arguments import STOPPED
 from replay.services.session_build import build_session
-from replay.services.session_jobs import facts_in_force, run_build, with_default_limit
+from replay.services.session_build_job import run_build
+from replay.services.session_jobs import facts_in_force, with_default_limit
 from replay.services.session_rows import keep_row
 
 

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from replay.adapters.session_archive import export_to_file, import_session
+from replay.adapters.session_export import export_to_file
+from replay.adapters.session_import import import_session
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import SessionRefused
 from replay.services.session_jobs import delete_session

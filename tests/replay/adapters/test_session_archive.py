@@ -14,7 +14,8 @@ import zstandard
 
 from market.domain.chunks import concat_chunks
 from market.domain.events import pack_chunk
-from replay.adapters.session_archive import export_session, export_to_file, import_session
+from replay.adapters.session_export import export_session, export_to_file
+from replay.adapters.session_import import import_session
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import RecordedRun, ReplayManifest, SessionRefused, SourceDateRange
 from replay.services.session_build import build_session

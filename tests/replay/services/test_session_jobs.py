@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import SessionRefused
 from replay.models import JobState, ReplayJob, ReplaySession, SessionBuild
-from replay.services import session_jobs
+from replay.services import session_build_job, session_jobs
 from replay.services.session_build import build_session
 from replay.services.session_rows import keep_row, rebuild_rows
 from tests.replay.conftest import SYMBOLS
@@ -43,8 +43,8 @@ def test_an_ordered_build_is_carried_out_once_and_told(store, asked, sent) -> No
     job_id = session_jobs.start_build(asked, "ana", store)
     before = session_jobs.build_status(job_id)
 
-    first = session_jobs.run_build(job_id, store)
-    second = session_jobs.run_build(job_id, store)  # delivered again
+    first = session_build_job.run_build(job_id, store)
+    second = session_build_job.run_build(job_id, store)  # delivered again
 
     assert sent == [job_id]
     assert (before.state, before.requested_by, before.error) == ("QUEUED", "ana", None)
@@ -97,7 +97,7 @@ def test_a_refused_build_says_why(store, asked, sent) -> None:
     missing = msgspec.structs.replace(asked, symbols=["NOSUCHUSDT"])
     job_id = session_jobs.start_build(missing, "ana", store)
 
-    assert session_jobs.run_build(job_id, store) == "FAILED"
+    assert session_build_job.run_build(job_id, store) == "FAILED"
 
     error = session_jobs.build_status(job_id).error
     assert error["code"] == "UNKNOWN_SYMBOL"
@@ -109,7 +109,7 @@ def test_a_waiting_build_is_stopped_at_once_and_never_begins(store, asked, sent)
 
     assert session_jobs.stop_build(job_id)
 
-    assert session_jobs.run_build(job_id, store) == ""
+    assert session_build_job.run_build(job_id, store) == ""
     assert session_jobs.build_status(job_id).state == "STOPPED"
     assert not session_jobs.stop_build(job_id)
     assert store.list_sessions() == []
@@ -118,16 +118,16 @@ def test_a_waiting_build_is_stopped_at_once_and_never_begins(store, asked, sent)
 def test_a_running_build_stops_when_it_is_wanted(store, asked, sent, monkeypatch) -> None:
     """The wish arrives with a beat; the beat here is every time the build tells of its progress."""
     job_id = session_jobs.start_build(asked, "ana", store)
-    note = session_jobs._Beat.note
+    note = session_build_job._Beat.note
 
     def note_and_beat(beat, progress) -> None:
         note(beat, progress)
         assert session_jobs.stop_build(job_id) or beat.is_stop_wanted
         beat._write()
 
-    monkeypatch.setattr(session_jobs._Beat, "note", note_and_beat)
+    monkeypatch.setattr(session_build_job._Beat, "note", note_and_beat)
 
-    assert session_jobs.run_build(job_id, store) == "STOPPED"
+    assert session_build_job.run_build(job_id, store) == "STOPPED"
 
     assert session_jobs.build_status(job_id).state == "STOPPED"
     assert store.list_sessions() == []
@@ -138,7 +138,7 @@ def test_a_build_whose_process_died_is_lost_or_done_by_the_next(store, asked, se
     long_ago = datetime.now(UTC) - timedelta(seconds=2 * session_jobs.LOST_AFTER_S)
     SessionBuild.objects.update(state=JobState.RUNNING, started_at=long_ago, beat_at=long_ago)
 
-    assert session_jobs.run_build(job_id, store) == "DONE"  # delivered again
+    assert session_build_job.run_build(job_id, store) == "DONE"  # delivered again
 
     SessionBuild.objects.update(state=JobState.RUNNING, beat_at=long_ago)
     assert session_jobs.build_status(job_id).state == "LOST"

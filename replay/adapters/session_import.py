@@ -1,4 +1,4 @@
-"""A session as one file, `<sessionId>.tar.zst`: manifest.json and events.jsonl; columns are made anew.
+"""A session taken in from one file, as `session_export` writes it.
 
 What comes in is not trusted: only these two names are taken, nothing is unpacked by path, no more bytes are
 written than the manifest announces and the disk has room for, no more are unpacked into memory than a header
@@ -7,8 +7,6 @@ or a manifest takes, and checksum, rows and digest must be what it says.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import shutil
 import tarfile
@@ -22,74 +20,28 @@ from failover.adapters.archive import write_manifest
 from failover.adapters.files import storage_error
 from failover.domain.errors import StorageError
 from replay.adapters.session_draft import (
-    EVENTS,
-    MANIFEST,
     draft_folder,
     locked_folder,
     publish_folder,
     remove_abandoned,
 )
 from replay.adapters.session_errors import refusal_of
+from replay.adapters.session_export import HashedFile
 from replay.adapters.session_opening import rebuilt_cache
-from replay.adapters.session_store import SessionStore
+from replay.adapters.session_shelf import EVENTS, MANIFEST, SessionShelf
 from replay.domain.session_checks import manifest_problem
 from replay.domain.sessions import ReplayManifest, SessionRefused, is_session_id, manifest_bytes
 
-SUFFIX = ".tar.zst"
 _MOST_MANIFEST_BYTES = 16 << 20
 _MOST_HEADER_BYTES = 1 << 20  # of a member; tarfile holds its extended headers in memory
 _PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)  # no sparse file: a few bytes could be any size
 _ROOM_FACTOR = 2  # events.jsonl and its columns, which are no larger
 _COPY_BYTES = 1 << 20
-_LEVEL = 3
 _BROKEN = (tarfile.TarError, zstandard.ZstdError, EOFError)
 
 
-def export_session(store: SessionStore, session_id: str, target: IO[bytes]) -> None:
-    """Write the session's archive. Raises: SessionRefused (NOT_FOUND, BROKEN, STORAGE, DISK_FULL).
-
-    events.jsonl is checked on the way: an archive of a damaged session is not finished.
-    """
-    manifest = store.require(session_id)
-    events = store.folder(session_id) / EVENTS
-    try:
-        with (
-            zstandard.ZstdCompressor(level=_LEVEL).stream_writer(target, closefd=False) as packed,
-            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
-            events.open("rb") as source,
-        ):
-            _add(archive, MANIFEST, io.BytesIO(content := manifest_bytes(manifest)), len(content))
-            checked = _Hashed(source)
-            _add(archive, EVENTS, checked, events.stat().st_size)
-            if manifest.events is not None and checked.sha256 != manifest.events.sha256:
-                raise SessionRefused(
-                    "BROKEN", f"{EVENTS} of {session_id} is not what its manifest says"
-                )
-    except OSError as error:
-        raise refusal_of(storage_error(events, error)) from error
-
-
-def export_to_file(store: SessionStore, session_id: str, path: Path) -> Path:
-    """Into a folder (under its own name) or a file that is not there yet; returns the file."""
-    target = path / f"{session_id}{SUFFIX}" if path.is_dir() else path
-    if target.exists():
-        raise SessionRefused("EXISTS", f"{target} is there already")
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            export_session(store, session_id, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(target)
-    except OSError as error:
-        raise refusal_of(storage_error(target, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
-
-
 def import_session(
-    store: SessionStore, source: IO[bytes], *, session_id: str | None = None
+    store: SessionShelf, source: IO[bytes], *, session_id: str | None = None
 ) -> ReplayManifest:
     """Take in an archive, under another id where one is given.
 
@@ -143,7 +95,7 @@ def _next(archive: tarfile.TarFile, name: str) -> tarfile.TarInfo:
     return member
 
 
-def _refuse_taken(store: SessionStore, manifest: ReplayManifest) -> None:
+def _refuse_taken(store: SessionShelf, manifest: ReplayManifest) -> None:
     if store.exists(manifest.session_id):
         raise SessionRefused(
             "EXISTS", f"there is a session {manifest.session_id!r} already; give another id",
@@ -151,7 +103,7 @@ def _refuse_taken(store: SessionStore, manifest: ReplayManifest) -> None:
         )  # fmt: skip
 
 
-def _refuse_too_large(store: SessionStore, manifest: ReplayManifest) -> None:
+def _refuse_too_large(store: SessionShelf, manifest: ReplayManifest) -> None:
     """A few bytes may unpack to any number, and live trading writes to the same disk."""
     assert manifest.events is not None
     free = shutil.disk_usage(store.root).free
@@ -163,7 +115,7 @@ def _refuse_too_large(store: SessionStore, manifest: ReplayManifest) -> None:
 
 
 def _take_in(
-    store: SessionStore, manifest: ReplayManifest, archive: tarfile.TarFile, unpacked: _Allowed
+    store: SessionShelf, manifest: ReplayManifest, archive: tarfile.TarFile, unpacked: _Allowed
 ) -> ReplayManifest:
     store.root.mkdir(parents=True, exist_ok=True)
     _refuse_too_large(store, manifest)
@@ -201,24 +153,13 @@ def _unpack_events(
     unpacked.allow(member.size + _MOST_HEADER_BYTES)
     packed = archive.extractfile(member)
     assert packed is not None
-    source = _Hashed(packed)
+    source = HashedFile(packed)
     with path.open("wb") as file:
         shutil.copyfileobj(source, file, _COPY_BYTES)
         file.flush()
         os.fsync(file.fileno())
     if source.sha256 != manifest.events.sha256:
         raise SessionRefused("BAD_ARCHIVE", f"the checksum of {EVENTS} is not that of the manifest")
-
-
-def _add(
-    archive: tarfile.TarFile,
-    name: str,
-    source: IO[bytes] | _Hashed,
-    size: int,
-) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    archive.addfile(member, source)
 
 
 class _Allowed:
@@ -238,20 +179,3 @@ class _Allowed:
         if self._left < 0:
             raise tarfile.ReadError("more bytes than its members have")
         return data
-
-
-class _Hashed:
-    """A file whose hash is known once it was read to its end."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._hash.update(data)
-        return data
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
