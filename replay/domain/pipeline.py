@@ -116,16 +116,30 @@ class Pipeline:
             stretch.evaluations = self.strategy.evaluate(stretch.frames)
             self._talk.strategy_heard = self._talk.execution_heard = True
         row = 0
-        while (goal := self._next_goal(stretch, row)) < count or row < count:
-            row = self._reach(stretch, row, goal)
+        while row < count:
+            if self._talk.execution_heard and self._hear_before(stretch, row):
+                continue
+            row = self._reach(stretch, row, self._next_goal(stretch, row))
         self._note_quotes(stretch, count)
         while self._market.run(stretch.messages):
             self._hear_next()
 
+    def _hear_before(self, stretch: _Stretch, row: int) -> bool:
+        """Let everything before frame `row` happen; True when something was heard of it.
+
+        The venue answers soon, and each word changes what the cores wait for: they are asked once its
+        answers are in.
+        """
+        if self._market.is_idle and self._market.due_ns == NEVER_NS:
+            return False
+        self._market.run(stretch.place(row))
+        if self._market.due_ns > stretch.times[row]:
+            return False
+        self._hear_until(stretch, row, self._market.due_ns)
+        return True
+
     def _next_goal(self, stretch: _Stretch, row: int) -> int:
         """The next frame from `row` on at which anything could be done; the number of frames if none."""
-        if row >= len(stretch.frames):
-            return row
         goal = min(self._strategy_row(stretch, row), self._execution_row(stretch, row))
         if not self._market.is_idle:
             goal = min(goal, stretch.next_quiet(row))
@@ -226,6 +240,7 @@ class _Stretch:
         self.frames = frames
         self.evaluations: Evaluations | None = None
         self.ts_ns = np.ascontiguousarray(frames["ts_ns"])
+        self.times: list[int] = self.ts_ns.tolist()
         self.is_boundary = frames["reason"] == _BOUNDARY
         self.messages = len(piece) if piece is not None else 0
         self.strategy_row = self.execution_row = -1
