@@ -52,8 +52,8 @@ class PipelineObserver(Protocol):
 class Dialogue:
     """Passes messages on until neither side has an answer.
 
-    `strategy_heard`, `execution_heard`: that side was told something since the flag was last cleared, so
-    what it wanted to look at next may have changed.
+    `execution_heard`: it was told something since the flag was last cleared, so what it wanted to look at
+    next may have changed.
     """
 
     def __init__(
@@ -63,7 +63,6 @@ class Dialogue:
         venue: VenueFeed,
         observers: Sequence[PipelineObserver],
     ) -> None:
-        self.strategy_heard = True
         self.execution_heard = True
         self._strategy = strategy
         self._execution = execution
@@ -104,7 +103,6 @@ class Dialogue:
             if isinstance(message, _REQUESTS):
                 work.extend(self._news_of(self._ask(message, now_ns), now_ns))
             else:
-                self.strategy_heard = True
                 told = self._strategy.on_execution(message, now_ns)
                 if told:
                     work.extend(self._requests_of(told, now_ns))

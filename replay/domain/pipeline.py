@@ -114,7 +114,7 @@ class Pipeline:
         if count:
             self._talk.show(stretch.frames)
             stretch.evaluations = self.strategy.evaluate(stretch.frames)
-            self._talk.strategy_heard = self._talk.execution_heard = True
+            self._talk.execution_heard = True
         row = 0
         while row < count:
             if self._talk.execution_heard and self._hear_before(stretch, row):
@@ -146,10 +146,11 @@ class Pipeline:
         return goal
 
     def _strategy_row(self, stretch: _Stretch, row: int) -> int:
-        if self._talk.strategy_heard or stretch.strategy_row < row:
+        version = self.strategy.attention_version
+        if stretch.strategy_version != version or stretch.strategy_row < row:
             assert stretch.evaluations is not None
             stretch.strategy_row = self.strategy.next_attention(stretch.evaluations, row)
-            self._talk.strategy_heard = False
+            stretch.strategy_version = version
         return stretch.strategy_row
 
     def _execution_row(self, stretch: _Stretch, row: int) -> int:
@@ -204,7 +205,7 @@ class Pipeline:
         while row < end:
             outputs += self.strategy.decide(evaluations, row)
             row = self.strategy.next_attention(evaluations, row + 1)
-        stretch.strategy_row = row
+        stretch.strategy_row, stretch.strategy_version = row, self.strategy.attention_version
         if outputs:
             self._note_quotes(stretch, end)
             self._talk.follow(outputs, now_ns)
@@ -243,7 +244,7 @@ class _Stretch:
         self.times: list[int] = self.ts_ns.tolist()
         self.is_boundary = frames["reason"] == _BOUNDARY
         self.messages = len(piece) if piece is not None else 0
-        self.strategy_row = self.execution_row = -1
+        self.strategy_row = self.execution_row = self.strategy_version = -1
         self.noted = 0  # frames whose quotes execution has
         self._places = places
         self._quiet_rows = np.flatnonzero(self.ts_ns - self._last_ns(piece, last_ns) >= _QUIET_NS)

@@ -22,6 +22,7 @@ from strategy.domain.evaluations import Evaluations, FrameView
 from strategy.domain.full_state import CoreState, pack_state, unpack_state
 from strategy.domain.messages import (
     EventType,
+    ExecutionEvent,
     ExecutionSnapshot,
     RiskSnapshot,
     StrategyInput,
@@ -134,8 +135,16 @@ class StrategyCore:
         return evaluations
 
     def next_attention(self, evaluations: Evaluations, start: int) -> int:
-        """First row from `start` on that could change anything; the number of rows when there is none."""
+        """First row from `start` on that could change anything; the number of rows when there is none.
+
+        The answer holds as long as `attention_version` is the same.
+        """
         return self._waiting.first(evaluations, start)
+
+    @property
+    def attention_version(self) -> int:
+        """Grows whenever what is waited for changes."""
+        return self._waiting.version
 
     def decide(self, evaluations: Evaluations, row: int) -> list[StrategyOutput]:
         """Judge one row; a row that `next_attention` would pass over gives nothing."""
@@ -165,7 +174,7 @@ class StrategyCore:
             self._news.on_event(message, self._now_ns, self._by_symbol)
         self._follow_market(self._now_ns)
         self._watch_risk(self._now_ns)
-        self._wait()
+        self._wait(self._by_symbol.get(message.symbol) if type(message) is ExecutionEvent else None)
         return self._transitions.take_outputs()
 
     def on_execution_gap(self) -> None:
@@ -268,6 +277,7 @@ class StrategyCore:
         self._account.restore(held.account)
         self._news.restore(held.news)
         self._transitions.restore(held.transitions, held.untold)
+        self._transitions.follow_deadlines(held.tracks)
         self._bench.market, self._bench.quality = held.market, held.quality
         self._by_market, self._now_ns = held.by_market, held.now_ns
         self._told_second, self._risk_due_ns = held.told_second, held.risk_due_ns
@@ -349,17 +359,13 @@ class StrategyCore:
         due = self._transitions.next_deadline_ns
         if due is None or ts_ns < due:
             return
-        self._transitions.next_deadline_ns = None
         for track in self._by_symbol.values():
             deadline = track.deadline_ns()
             if deadline is not None and ts_ns >= deadline:
                 self._catch_up(track, evaluations, row)
                 trigger, reason = _TIMEOUTS[track.state]
                 self._transitions.fire(track, trigger, ts_ns, reason)
-        pending = [
-            d for track in self._by_symbol.values() if (d := track.deadline_ns()) is not None
-        ]
-        self._transitions.next_deadline_ns = min(pending, default=None)
+        self._transitions.follow_deadlines(self._by_symbol.values())
         self._waiting.refresh_all()
 
     def _catch_up(self, track: SymbolTrack, evaluations: Evaluations, row: int) -> None:
@@ -409,13 +415,14 @@ class StrategyCore:
 
     def _follow_market(self, ts_ns: int) -> None:
         """The market's regime with safe mode on top; a change is told and takes back entries."""
-        basis = (self._by_market, self._account.safe_mode_reasons)
-        if basis == self._market_basis:
+        basis, safe_mode_reasons = self._market_basis, self._account.safe_mode_reasons
+        if basis and self._by_market is basis[0] and safe_mode_reasons == basis[1]:
             return
-        self._market_basis, before = basis, self._bench.market
-        now = with_safe_mode(*basis)
+        self._market_basis, before = (self._by_market, safe_mode_reasons), self._bench.market
+        now = with_safe_mode(self._by_market, safe_mode_reasons)
         self._bench.market = now
         if now.regime is before.regime:
+            self._waiting.refresh_all()
             return
         self._transitions.global_regime = now.regime.value
         figures = {"globalRegime": now.regime.value, "globalRegimeBefore": before.regime.value}

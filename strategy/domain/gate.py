@@ -12,15 +12,14 @@ Slippage and markout are the worse of what the config assumes and what execution
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from strategy.domain.config import RiskConfig, StrategyConfig
 from strategy.domain.messages import QualityView
 from strategy.domain.regime import Regime
 
 
-@dataclass(frozen=True, slots=True)
-class CostModel:
+class CostModel(msgspec.Struct, frozen=True):
     """Round-trip cost in bps as a line in the spread: `fixed_bps + spread_share * spread_bps`."""
 
     fees_bps: float
@@ -63,8 +62,7 @@ def planned_cost(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One side of one frame, ready to be judged."""
 
     score: float

@@ -26,6 +26,12 @@ from strategy.domain.transitions import Figures, Transitions
 # Clocks of two hosts differ and an expired request needs a moment to be refused.
 EXPIRY_GRACE_NS = 1_000_000_000
 _NS_PER_MS = 1_000_000
+_HOLDS_NOTHING = (
+    SymbolState.FLAT,
+    SymbolState.WATCH,
+    SymbolState.ARM,
+    SymbolState.COOLDOWN,
+)
 _OPEN_ENDED = (SymbolState.ENTRY_PENDING, SymbolState.IN_POSITION, SymbolState.EXIT_PENDING)
 
 _EVERY_SYMBOL: dict[EventType, Trigger] = {
@@ -134,7 +140,8 @@ class ExecutionNews:
             return
         trigger = self._turned(trigger, track)
         self._note_holdings(track, trigger, event)
-        self._fire(track, trigger, event, now_ns)
+        if not self._fire(track, trigger, event, now_ns):
+            self._transitions.note_deadline(track)
 
     def _turned(self, trigger: Trigger, track: SymbolTrack) -> Trigger:
         """A close that was asked for in order to turn round does so, unless safe mode came between."""
@@ -154,9 +161,11 @@ class ExecutionNews:
 
     def _fire(
         self, track: SymbolTrack, trigger: Trigger, event: ExecutionEvent, now_ns: int
-    ) -> None:
+    ) -> bool:
+        if not self._transitions.moves(track, trigger):
+            return False
         reason = event.reason or f"{event.type.value} {event.leg}".strip()
-        self._transitions.fire(track, trigger, now_ns, reason, _figures(event))
+        return self._transitions.fire(track, trigger, now_ns, reason, _figures(event))
 
     # -- snapshots ------------------------------------------------------------------------------
 
@@ -172,8 +181,11 @@ class ExecutionNews:
         self._account.take(snapshot)
         self._follow_safe_mode(snapshot, now_ns, tracks)
         positions = {position.symbol: position for position in snapshot.positions}
+        entries = snapshot.pending_entries
         for symbol, track in tracks.items():
-            self._repair(track, positions.get(symbol), snapshot, now_ns, restarted)
+            is_held = track.pending is not None or track.state not in _HOLDS_NOTHING
+            if is_held or symbol in positions or symbol in entries:
+                self._repair(track, positions.get(symbol), snapshot, now_ns, restarted)
 
     def _covers_earlier_requests(self, snapshot: ExecutionSnapshot) -> bool:
         """An earlier run of ours may have requests on their way: wait until they are read or dead."""
@@ -208,6 +220,8 @@ class ExecutionNews:
     ) -> None:
         live_entry = snapshot.pending_entries.get(track.symbol, "")
         _settle_pending(track, live_entry, snapshot)
+        if track.pending is None:
+            self._transitions.note_deadline(track)
         fire = self._transitions.fire
         if track.state is SymbolState.ERROR:
             if not restarted:

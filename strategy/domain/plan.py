@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from market.domain.instruments import Instrument
 from strategy.domain.config import StrategyConfig
@@ -17,8 +18,7 @@ from strategy.domain.messages import EntryPlan, Side, TakeProfitLevel, TradePlan
 from strategy.domain.sizing import Sizing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanInput:
+class PlanInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is made from: the touch and the figures of one frame, and who asks."""
 
     instrument: Instrument
@@ -31,8 +31,7 @@ class PlanInput:
     plan_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """A plan with its worst-case loss, or the reasons why there is none."""
 
     plan: TradePlan | None

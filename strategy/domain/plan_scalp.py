@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from strategy.domain.config import RiskConfig, StrategyConfig
 from strategy.domain.messages import StopPlan, TradePlan, Trailing
@@ -23,8 +24,7 @@ from strategy.domain.risk import AccountRisk
 from strategy.domain.sizing import Sizing, SizingInput, size_entry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalpLevels:
+class ScalpLevels(msgspec.Struct, frozen=True, kw_only=True):
     """Prices of the plan in ticks, distances in bps."""
 
     entry_ticks: int

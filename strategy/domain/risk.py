@@ -7,8 +7,9 @@ USDT, percentages in percent, distances in bps of the entry price. Orders in dou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from strategy.domain.config import RiskConfig
 from strategy.domain.messages import RiskFlags, RiskSnapshot, Side
@@ -16,8 +17,7 @@ from strategy.domain.messages import RiskFlags, RiskSnapshot, Side
 _HAIR = 1.0 + 1e-9  # limits hold up to the rounding of floats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     """A position, or an entry that may still become one (then at its worst case)."""
 
     symbol: str
@@ -29,8 +29,7 @@ class Exposure:
     margin_usdt: float = 0.0  # what it locks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRisk:
+class AccountRisk(msgspec.Struct, frozen=True, kw_only=True):
     """All the account-wide figures the limits look at, at core time `ts_ns`."""
 
     ts_ns: int
@@ -73,13 +72,7 @@ class AccountRisk:
 
 def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
     """The account against its limits: what may still be opened, and every reason why not."""
-    reasons = account_stops(account, config) + _capacity_stops(account, config)
-    force_close = forces_close(account, config)
-    if force_close:
-        reasons.append(
-            f"day's loss {-account.daily_pnl_pct:.2f} % beyond {config.daily_loss_close_pct:g} %: "
-            "all positions are to be closed"
-        )
+    reasons = _all_stops(account, config)
     allowed = not reasons
     return RiskSnapshot(
         ts_ns=account.ts_ns,
@@ -93,10 +86,20 @@ def assess(account: AccountRisk, config: RiskConfig) -> RiskSnapshot:
             risk_allow_new_positions=allowed,
             risk_allow_new_long=allowed,
             risk_allow_new_short=allowed,
-            risk_force_close_all=force_close,
+            risk_force_close_all=forces_close(account, config),
         ),
         reasons=tuple(reasons),
     )
+
+
+def _all_stops(account: AccountRisk, config: RiskConfig) -> list[str]:
+    reasons = account_stops(account, config) + _capacity_stops(account, config)
+    if forces_close(account, config):
+        reasons.append(
+            f"day's loss {-account.daily_pnl_pct:.2f} % beyond {config.daily_loss_close_pct:g} %: "
+            "all positions are to be closed"
+        )
+    return reasons
 
 
 def forces_close(account: AccountRisk, config: RiskConfig) -> bool:
@@ -152,7 +155,7 @@ class EntryRisk(NamedTuple):
 
 def entry_stops(symbol: str, account: AccountRisk, config: RiskConfig) -> list[str]:
     """Every reason why this account may not open anything in `symbol` now, however small."""
-    return [*assess(account, config).reasons, *_group_stops(symbol, account, config)]
+    return [*_all_stops(account, config), *_group_stops(symbol, account, config)]
 
 
 def entry_refusals(

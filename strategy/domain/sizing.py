@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
 from strategy.domain.risk import AccountRisk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizingInput:
+class SizingInput(msgspec.Struct, frozen=True, kw_only=True):
     """One entry to be sized; `near_depth_usd` is the book side its stop would be filled from."""
 
     instrument: Instrument
@@ -21,8 +20,7 @@ class SizingInput:
     leverage: float | None = None  # of the plan; None = the config's
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizing:
+class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     """`qty_lots` is 0 exactly when `refusals` says why; `capped_by` names the binding limit."""
 
     qty_lots: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,7 +29,6 @@ class TransitionsState(msgspec.Struct, frozen=True):
     """What is remembered between two inputs; `ignored` are (state, trigger, times) in order of seeing."""
 
     ignored: list[tuple[SymbolState, Trigger, int]]
-    next_deadline_ns: int | None
     global_regime: str
 
 
@@ -40,7 +40,8 @@ class Transitions:
         self._run_id = run_id
         self._out: list[StrategyOutput] = []
         self.ignored: Counter[tuple[SymbolState, Trigger]] = Counter()
-        self.next_deadline_ns: int | None = None
+        self._deadlines_ns: dict[str, int] = {}  # of the symbols whose state waits for a time
+        self.next_deadline_ns: int | None = None  # the first of them
         self.global_regime = "GLOBAL_NORMAL"  # of the market, told with each request
 
     def configure(self, config: DecisionConfig) -> None:
@@ -49,11 +50,12 @@ class Transitions:
 
     def state(self) -> TransitionsState:
         ignored = [(*which, count) for which, count in self.ignored.items()]
-        return TransitionsState(ignored, self.next_deadline_ns, self.global_regime)
+        return TransitionsState(ignored, self.global_regime)
 
     def restore(self, state: TransitionsState, untold: list[StrategyOutput]) -> None:
+        """Take over what `state` gave; deadlines follow from the tracks, see `follow_deadlines`."""
         self.ignored = Counter({(was, trigger): count for was, trigger, count in state.ignored})
-        self.next_deadline_ns, self.global_regime = state.next_deadline_ns, state.global_regime
+        self.global_regime = state.global_regime
         self._out = list(untold)
 
     @property
@@ -73,6 +75,16 @@ class Transitions:
         generation = f"g{track.market_generation}" if track.market_generation else ""
         return f"{self._run_id}{generation}-{track.symbol}-{track.frame_seq}"
 
+    def moves(self, track: SymbolTrack, trigger: Trigger) -> bool:
+        """Whether `fire` would do anything; counted, as by `fire`, where it would not."""
+        if next_row(track.state, trigger) is not None:
+            return True
+        self._ignore(track, trigger)
+        return False
+
+    def _ignore(self, track: SymbolTrack, trigger: Trigger) -> None:
+        self.ignored[track.state, trigger] += 1
+
     def fire(
         self,
         track: SymbolTrack,
@@ -85,7 +97,7 @@ class Transitions:
         """Move `track` by `trigger`; False (and counted) where the table has no row for it."""
         row = next_row(track.state, trigger)
         if row is None:
-            self.ignored[track.state, trigger] += 1
+            self._ignore(track, trigger)
             return False
         before, track.state = track.state, row.state
         for action in row.actions:
@@ -93,7 +105,7 @@ class Transitions:
         if track.state is not SymbolState.EXIT_PENDING:
             track.reverse_to = None  # a reversal lives no longer than its close
         self.tell(track.symbol, (before, track.state), EVENT_TYPES[trigger], ts_ns, reason, figures)
-        self._note_deadline(track)
+        self.note_deadline(track)
         return True
 
     def tell(
@@ -119,10 +131,20 @@ class Transitions:
             )
         )
 
-    def _note_deadline(self, track: SymbolTrack) -> None:
-        due = track.deadline_ns()
-        if due is not None and (self.next_deadline_ns is None or due < self.next_deadline_ns):
-            self.next_deadline_ns = due
+    def note_deadline(self, track: SymbolTrack) -> None:
+        """Follow a track that may wait for another time now, or for none."""
+        due_ns, deadlines_ns = track.deadline_ns(), self._deadlines_ns
+        if due_ns is not None:
+            deadlines_ns[track.symbol] = due_ns
+        else:
+            deadlines_ns.pop(track.symbol, None)
+        self.next_deadline_ns = min(deadlines_ns.values(), default=None)
+
+    def follow_deadlines(self, tracks: Iterable[SymbolTrack]) -> None:
+        """Forget all deadlines but those of `tracks`."""
+        known = ((track.symbol, track.deadline_ns()) for track in tracks)
+        self._deadlines_ns = {symbol: due_ns for symbol, due_ns in known if due_ns is not None}
+        self.next_deadline_ns = min(self._deadlines_ns.values(), default=None)
 
     def _perform(
         self,

@@ -26,22 +26,33 @@ class Waiting:
         self._telemetry = telemetry
         self._watch = Watch(len(symbols))
         self.table = [bench.by_symbol[symbol] for symbol in symbols]
+        self.version = 0  # of what is waited for
         self._faces: list[tuple[object, ...]] = [()] * len(symbols)  # as last told to the watch
         self._clock: tuple[int | None, int, bool] | None = None
+        self._found: tuple[Evaluations, int, int] | None = (
+            None  # the last row, and by which version
+        )
         self.places = {symbol: place for place, symbol in enumerate(symbols)}
         self.price()
         self.refresh_all()
 
     def first(self, evaluations: Evaluations, start: int) -> int:
         """First row from `start` on that could change anything; the number of rows when there is none."""
-        return self._watch.first(evaluations, start, telemetry=self._telemetry)
+        row = self._watch.first(evaluations, start, telemetry=self._telemetry)
+        self._found = (evaluations, row, self.version)
+        return row
 
     def matters(self, evaluations: Evaluations, row: int) -> bool:
         """Whether a row could change a decision, telemetry apart."""
+        if self._found and not self._telemetry:
+            found_in, found, version = self._found
+            if found == row and version == self.version and found_in is evaluations:
+                return True
         return self._watch.matters(evaluations, row)
 
     def price(self) -> None:
         """What a round trip costs, and the thresholds that go with it: by config and measured quality."""
+        self.version += 1
         for place, track in enumerate(self.table):
             config = self._bench.config.strategy_for(track.symbol)
             track.cost = self._bench.cost(track.symbol)
@@ -62,7 +73,7 @@ class Waiting:
             due_ns = deadline_ns
         clock = (due_ns, told_second, self._bench.news.started_ts_ns is None)
         if clock != self._clock:
-            self._clock = clock
+            self._clock, self.version = clock, self.version + 1
             self._watch.set_clock(due_ns=due_ns, risk_second=told_second, is_first=clock[2])
 
     def refresh_all(self) -> None:
@@ -82,7 +93,7 @@ class Waiting:
         )  # fmt: skip
         if self._faces[place] == face:
             return
-        self._faces[place] = face
+        self._faces[place], self.version = face, self.version + 1
         config = bench.config.strategy_for(track.symbol)
         if pending is not None:
             self._watch.set_hint(
