@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,11 +47,14 @@ class System:
         self._socket = self.data_dir / "run" / "valkey.sock"
         self.bus = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
+        self.started_ns = 0
+        self._away: list[tuple[str, int, int]] = []
 
     # -- life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start run_all and wait for the dashboard; the first time, take the password it prints."""
+        self.started_ns = time.time_ns()
         said_before = len(self.said())
         environment = {name: v for name, v in os.environ.items() if name != "REDIS_URL"} | {
             "DATA_DIR": str(self.data_dir), "ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1",
@@ -73,6 +77,21 @@ class System:
         self.bus.close()
         self.process = None
         return code
+
+    @contextmanager
+    def away(self, *names: str, since_ns: int | None = None) -> Iterator[None]:
+        """Within it, or since then, services are ended and come back."""
+        from_ns = since_ns or time.time_ns()
+        yield
+        self._away += [(name, from_ns, time.time_ns()) for name in names]
+
+    def was_away(self, name: str, from_ns: int, to_ns: int) -> bool:
+        """Whether a service had been ended just then, give or take what it had not written yet."""
+        slack_ns = 2_000_000_000
+        return any(
+            name == each and from_ns >= since_ns - slack_ns and to_ns <= back_ns + slack_ns
+            for each, since_ns, back_ns in self._away
+        )
 
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""

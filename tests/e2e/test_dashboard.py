@@ -47,6 +47,9 @@ class Tab:
         self.page.goto(self.url + path)
 
     def shoot(self, name: str) -> None:
+        """A picture for who looks on, with SCREENSHOTS=1: no test depends on it, and it takes its time."""
+        if os.environ.get("SCREENSHOTS") != "1":
+            return
         ARTEFACTS.mkdir(exist_ok=True)
         self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
 

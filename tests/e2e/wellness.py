@@ -116,13 +116,15 @@ def ends_alone_and_comes_back(system: System, name: str, number: signal.Signals)
     if name in ("strategy", "execution") and number == signal.SIGKILL:
         next_entry(system)  # so that it dies with an order on its way
 
-    victim.send_signal(number)
-    system.until(lambda: not victim.is_running(), f"{name} ends", 15.0)
-    system.until(
-        lambda: (b := system.beats().get(name)) and b.boot_id != before[name].boot_id,
-        f"{name} is started again",
-        BACK_S,
-    )
+    with system.away(name):
+        victim.send_signal(number)
+        system.until(lambda: not victim.is_running(), f"{name} ends", 15.0)
+        system.until(
+            lambda: (b := system.beats().get(name)) and b.boot_id != before[name].boot_id,
+            f"{name} is started again",
+            BACK_S,
+        )
+        all_run(system)
 
     after = all_is_well(system)
     others = {each: beat.boot_id for each, beat in before.items() if each != name}

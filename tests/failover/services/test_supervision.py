@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,10 @@ class Supervised:
 
     def child(self, name: str) -> psutil.Process | None:
         for child in psutil.Process(self.popen.pid).children():
-            if child.cmdline()[-1:] == [name] and "guarded" not in " ".join(child.cmdline()[:4]):
-                return child
+            with suppress(psutil.NoSuchProcess):  # one just killed
+                words = child.cmdline()
+                if words[-1:] == [name] and "guarded" not in " ".join(words[:4]):
+                    return child
         return None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
