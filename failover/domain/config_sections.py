@@ -10,6 +10,7 @@ A field says more of itself by `Meta(extra=…)`: `RESTART_ONLY` for what a runn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -75,6 +76,12 @@ class SectionRegistry:
 
 
 SECTIONS = SectionRegistry()
+
+
+@cache
+def struct_fields(struct_type: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """`msgspec.structs.fields`, which evaluates every annotation anew, once a type."""
+    return msgspec.structs.fields(struct_type)
 
 
 def field_extra(field_type: Any) -> dict[str, Any]:

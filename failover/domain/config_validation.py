@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from failover.domain.config_sections import ConfigError, field_extra, struct_in
+from failover.domain.config_sections import ConfigError, field_extra, struct_fields, struct_in
 
 
 def section_errors(
@@ -17,7 +17,7 @@ def section_errors(
     if not isinstance(value, dict):
         yield ConfigError(path, "not a JSON object")
         return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct_type)}
+    fields = {field.encode_name: field for field in struct_fields(struct_type)}
     yield from _unknown(path, value, fields)
     found = False
     for name, field in fields.items():
@@ -39,7 +39,7 @@ def override_errors(
     if not isinstance(value, dict):
         yield ConfigError(path, "not a JSON object")
         return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct_type)}
+    fields = {field.encode_name: field for field in struct_fields(struct_type)}
     yield from _unknown(path, value, fields)
     for name, each in value.items():
         if name not in fields:
@@ -55,7 +55,7 @@ def override_errors(
 
 def symbol_names(path: str, section: msgspec.Struct) -> Iterator[tuple[str, str]]:
     """(path, name) of each symbol that fields marked `SYMBOL_NAMES` name, other than by default."""
-    for field in msgspec.structs.fields(section):
+    for field in struct_fields(type(section)):
         held, inner = getattr(section, field.name), f"{path}.{field.encode_name}"
         if held == field.default:
             continue

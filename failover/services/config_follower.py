@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from failover.domain.config import SECTIONS, ConfigDocument, SectionRegistry, content_version
-from failover.domain.config_sections import field_extra
+from failover.domain.config_sections import field_extra, struct_fields
 from failover.domain.config_versions import (
     ActiveConfig,
     StoredVersion,
@@ -138,7 +138,7 @@ def _contradicts_itself(document: ConfigDocument, registry: SectionRegistry) -> 
 
 def _kept(running: Any, wanted: Any, path: str, held: list[str]) -> Any:
     changes: dict[str, Any] = {}
-    for field in msgspec.structs.fields(type(wanted)):
+    for field in struct_fields(type(wanted)):
         before, after = getattr(running, field.name), getattr(wanted, field.name)
         inner = f"{path}.{field.encode_name}"
         if before == after:

@@ -38,7 +38,8 @@ def free_port() -> int:
 class System:
     """One data directory and its ports; `start` and `end` a run_all on it, any number of times."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trading_config: str = "demo") -> None:
+        self._trading_config = trading_config
         self.data_dir = folder / "data"
         self.log = folder / "run_all.log"
         self.web_port, self.exchange_port = free_port(), free_port()
@@ -58,7 +59,8 @@ class System:
         said_before = len(self.said())
         environment = {name: v for name, v in os.environ.items() if name != "REDIS_URL"} | {
             "DATA_DIR": str(self.data_dir), "ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1",
-            "WEB_PORT": str(self.web_port), "EXCHANGE_PORT": str(self.exchange_port),
+            "TRADING_CONFIG": self._trading_config, "WEB_PORT": str(self.web_port),
+            "EXCHANGE_PORT": str(self.exchange_port),
             "BYBIT_API_KEY": "key-for-execution-only", "BYBIT_API_SECRET": "secret-for-execution-only",
         }  # fmt: skip
         with self.log.open("ab") as output:

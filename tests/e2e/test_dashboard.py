@@ -156,7 +156,7 @@ def test_the_symbol_page_shows_chart_book_score_and_features(tab: Tab) -> None:
     tab.wait(f"document.getElementById('price-now').textContent !== {before!r}")
     tab.wait("live.state.score.regime")
     expect(tab.page.locator("#fact-regime")).to_have_text(re.compile("[A-Z]{4,}"))
-    expect(tab.page.locator("#fact-profile")).to_contain_text("v1")  # of TRADING_CONFIG=demo
+    expect(tab.page.locator("#fact-profile")).to_contain_text("v1")  # of TRADING_CONFIG
     tab.wait("document.querySelectorAll('#checks li').length >= 15")
     tab.wait("live.state.checks['Score'].ok !== null && live.state.score.neededMoveBps > 0")
     assert tab.page.locator("#verdict").inner_text() not in ("", "Connecting…")

@@ -8,7 +8,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Client:

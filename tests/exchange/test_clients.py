@@ -15,7 +15,7 @@ from pybit.exceptions import InvalidRequestError
 
 from tests.exchange.served import RunningExchange
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 BTC = "BTC/USDT:USDT"
 
 

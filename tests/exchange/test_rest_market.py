@@ -19,7 +19,7 @@ from tests.exchange.served import RunningExchange, running
 
 def get(exchange: RunningExchange, path: str, **params: object) -> dict[str, Any]:
     query = urllib.parse.urlencode(params)
-    with urllib.request.urlopen(f"{exchange.rest}/v5/{path}?{query}", timeout=20) as reply:
+    with urllib.request.urlopen(f"{exchange.rest}/v5/{path}?{query}", timeout=60) as reply:
         assert reply.status == 200
         return json.loads(reply.read())
 

@@ -13,7 +13,7 @@ import pytest
 def eventually() -> Callable[..., Any]:
     """Wait for a condition, with a bound: `eventually(lambda: path.exists())`."""
 
-    def wait(condition: Callable[[], Any], *, within_s: float = 15.0) -> Any:
+    def wait(condition: Callable[[], Any], *, within_s: float = 90.0) -> Any:
         deadline = time.monotonic() + within_s
         while not (result := condition()):
             if time.monotonic() > deadline:

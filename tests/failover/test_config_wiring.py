@@ -32,7 +32,7 @@ ANNA = Actor(name="anna", source=AuditSource.CLI)
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             if condition():
                 return

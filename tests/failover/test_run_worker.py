@@ -85,7 +85,7 @@ def test_the_worker_runs_tasks_and_its_clock_beats_and_stops_warmly(
             keys = {key.decode() for key in client.keys("*")}
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=30)
+            _, log = process.communicate(timeout=90)
         finally:
             process.kill()
             process.communicate()

@@ -28,7 +28,7 @@ class CountedFeed:
         self.turned.set()
 
     async def turn(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.turned.wait()
         self.turned.clear()
 

@@ -75,7 +75,7 @@ async def test_a_venue_that_does_not_answer_is_asked_again() -> None:
         return ClockSample(0, 7, 0)
 
     task = asyncio.create_task(follow_clock(latency.offset, ask))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while asked < 2:  # noqa: ASYNC110  (a thread counts)
             await asyncio.sleep(0.01)
     task.cancel()

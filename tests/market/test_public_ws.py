@@ -98,7 +98,7 @@ async def a_running_feed(
         yield feed
     finally:
         stopping.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await task
 
 

@@ -427,7 +427,7 @@ def _final_books(chunk: EventChunk) -> list[object]:
     return [mirror.book(symbol) for symbol in range(2)]
 
 
-def _wait_until(condition, timeout_s: float = 10.0) -> None:
+def _wait_until(condition, timeout_s: float = 60.0) -> None:
     waited = threading.Event()
     for _ in range(int(timeout_s / 0.01)):
         if condition():

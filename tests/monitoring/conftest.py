@@ -33,7 +33,7 @@ def _fresh_view() -> Iterator[None]:
 def eventually() -> Callable[..., Any]:
     """Wait for a condition, with a bound, from a test that is not async."""
 
-    def wait(condition: Callable[[], Any], *, within_s: float = 15.0) -> Any:
+    def wait(condition: Callable[[], Any], *, within_s: float = 60.0) -> Any:
         deadline = time.monotonic() + within_s
         while not (result := condition()):
             assert time.monotonic() < deadline, "the condition did not come true"

@@ -54,7 +54,7 @@ DECODE_WISH = msgspec.msgpack.Decoder(OrderRequest | RepriceHint).decode
 DECODE_NEWS = msgspec.msgpack.Decoder(list[StateEvent | ScoreUpdate | RiskSnapshot]).decode
 
 
-async def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     async with asyncio.timeout(within_s):
         while True:
             found = condition()

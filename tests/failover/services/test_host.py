@@ -52,7 +52,7 @@ class Process:
                 return
         raise AssertionError(f"{line!r} was not said: {self.end()}")
 
-    def end(self, timeout_s: float = 20) -> tuple[int, str, list[dict[str, Any]]]:
+    def end(self, timeout_s: float = 90) -> tuple[int, str, list[dict[str, Any]]]:
         out, err = self.popen.communicate(timeout=timeout_s)
         records = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
         return self.popen.returncode, out, records
@@ -345,7 +345,7 @@ def test_a_service_outlives_its_bus_and_beats_again_when_it_is_back(
 
 def test_a_wrong_environment_is_one_clear_line_and_no_start(run: Callable[..., Process]) -> None:
     process = run(BEATING, WEB_PORT="eighty")
-    out, err = process.popen.communicate(timeout=20)
+    out, err = process.popen.communicate(timeout=90)
 
     assert process.popen.returncode == 1
     assert "WEB_PORT" in err

@@ -123,7 +123,7 @@ def test_tiers_stop_from_the_highest_and_nothing_is_left(
     supervised: Callable[..., Supervised], eventually: Callable[..., Any], number: signal.Signals
 ) -> None:
     run = supervised(("bus", 0, LIVE), ("venue", 1, LIVE), ("reader", 2, LIVE), ("brain", 2, LIVE))
-    eventually(lambda: run.is_running("bus", "venue", "reader", "brain"), within_s=30)
+    eventually(lambda: run.is_running("bus", "venue", "reader", "brain"), within_s=90)
     children = psutil.Process(run.popen.pid).children(recursive=True)
     assert len(children) == 4
 
@@ -141,14 +141,14 @@ def test_a_killed_service_comes_back_and_the_console_says_so(
     supervised: Callable[..., Supervised], eventually: Callable[..., Any]
 ) -> None:
     run = supervised(("market", 1, LIVE))
-    eventually(lambda: run.is_running("market"), within_s=30)
+    eventually(lambda: run.is_running("market"), within_s=90)
     victim = run.child("market")
     assert victim is not None
 
     victim.kill()
 
-    back = eventually(lambda: (c := run.child("market")) and c.pid != victim.pid and c, within_s=30)
-    eventually(lambda: run.log().count("success: market entered RUNNING") == 2, within_s=30)
+    back = eventually(lambda: (c := run.child("market")) and c.pid != victim.pid and c, within_s=90)
+    eventually(lambda: run.log().count("success: market entered RUNNING") == 2, within_s=90)
     assert run.end() == 0
     assert not back.is_running()
     assert run.lines[0].startswith("market ended (exit code ")
@@ -161,7 +161,7 @@ def test_a_service_that_cannot_start_is_tried_again_with_its_reason_told_once(
     run = supervised(("cannot", 1, CRASH))
     starts = run.place / "starts"
 
-    eventually(lambda: starts.exists() and len(starts.read_text()) >= 3, within_s=60)
+    eventually(lambda: starts.exists() and len(starts.read_text()) >= 3, within_s=90)
 
     assert run.end() == 0
     assert len(run.lines) == 2
@@ -176,14 +176,14 @@ def test_a_killed_supervisor_takes_its_children_with_it(
 ) -> None:
     """Also a child that knows nothing of it: the kernel was asked before its program began."""
     run = supervised(("a", 1, LIVE), ("b", 2, LIVE))
-    eventually(lambda: run.is_running("a", "b"), within_s=30)
+    eventually(lambda: run.is_running("a", "b"), within_s=90)
     children = psutil.Process(run.popen.pid).children(recursive=True)
 
     run.popen.kill()
     run.popen.wait()
 
     assert len(children) == 2
-    eventually(lambda: not any(child.is_running() for child in children), within_s=15)
+    eventually(lambda: not any(child.is_running() for child in children), within_s=90)
 
 
 def test_log_paths_and_arguments_reach_the_child_as_they_are(tmp_path: Path) -> None:

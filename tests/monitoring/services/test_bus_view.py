@@ -24,7 +24,7 @@ from monitoring.services.live import now_ms
 PREFIX = "test:bus:"
 
 
-async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  (the state of another process has no event)
             await asyncio.sleep(0.01)

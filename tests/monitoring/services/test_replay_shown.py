@@ -25,7 +25,7 @@ PREFIX = "test:bus:"
 REPLAY = RunMode(run_mode="REPLAY", epoch=1, session_id="S", speed_factor=4.0)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  (the view has no event)
             await asyncio.sleep(0.01)
@@ -108,7 +108,7 @@ async def test_a_watcher_gets_a_whole_picture_of_the_other_market(
     assert (first["type"], first["state"]["system"]["runMode"]) == ("snapshot", "LIVE")
 
     shown.switch.on_run_mode(REPLAY)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             message = msgspec.json.decode(await watcher.next_message())
             if message["type"] == "snapshot":
