@@ -138,7 +138,8 @@ def _contradicts_itself(document: ConfigDocument, registry: SectionRegistry) -> 
 
 def _kept(running: Any, wanted: Any, path: str, held: list[str]) -> Any:
     changes: dict[str, Any] = {}
-    for field in struct_fields(type(wanted)):
+    struct_type: type[msgspec.Struct] = type(wanted)
+    for field in struct_fields(struct_type):
         before, after = getattr(running, field.name), getattr(wanted, field.name)
         inner = f"{path}.{field.encode_name}"
         if before == after:
