@@ -7,6 +7,7 @@ every rule here errs on the side of looking.
 from __future__ import annotations
 
 from execution.domain.frame_rows import FrameRows
+from execution.domain.quality import NEVER_NS
 from execution.domain.trade_calm import wait_for_trade
 from execution.domain.workspace import CoreState, Workspace
 from failover.domain.days import NS_PER_DAY
@@ -38,12 +39,13 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
         scene, column = work.scene(trade, looked_ns), work.columns[trade.symbol]
         if not wait_for_trade(trade, scene, looked_ns, waits, column):
             return start
+    if not state.trades:
+        return waits.first(rows, start, min(idle_due_ns(work), told_record_ns(work)))
     for symbol in state.quality.markouts:
         column = work.columns.get(symbol, -1)
         if column >= 0:
             waits.due(column, work.quality.next_record_ns(symbol))
-    is_far = has_room(work) if state.trades else True
-    due_ns = idle_due_ns(work) if is_far else next_second_ns(state.last_snapshot_ns)
+    due_ns = idle_due_ns(work) if has_room(work) else next_second_ns(state.last_snapshot_ns)
     return waits.first(rows, start, due_ns)
 
 
@@ -94,6 +96,14 @@ def idle_due_ns(work: Workspace) -> int:
         return next_second_ns(told_ns)
     due_ns = min((told_ns // NS_PER_DAY + 1) * NS_PER_DAY, work.quality.next_change_ns(told_ns))
     return next_second_ns(due_ns - 1)
+
+
+def told_record_ns(work: Workspace) -> int:
+    """The whole second at which the next record to be complete is told of; it is completed in passing."""
+    quality = work.quality
+    records = (quality.next_record_ns(s) for s in quality.state.markouts if s in work.columns)
+    record_ns = min(records, default=NEVER_NS)
+    return next_second_ns(max(record_ns - 1, work.state.last_snapshot_ns))
 
 
 def _has_closed_since(told_ns: int, state: CoreState) -> bool:

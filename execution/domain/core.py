@@ -145,20 +145,28 @@ class ExecutionCore:
         else:
             self._trades.on_refused(order, update, now)
 
-    def on_quotes(self, frames: Frames) -> list[ExecutionOutput]:
-        """Frames in emission order: the touch of each symbol, and time."""
-        work = self._work
+    def on_quotes(
+        self, frames: Frames, start: int = 0, stop: int | None = None
+    ) -> list[ExecutionOutput]:
+        """Frames start..stop (all) in emission order: the touch of each symbol, and time."""
+        work, stop = self._work, len(frames) if stop is None else stop
         active, rows = work.state.trades, work.rows_of(frames)
         if not active:
-            work.mark_out(rows, 0, len(rows))
-            work.quotes_of(rows, 0, len(rows))
+            work.mark_out(rows, start, stop)
+            work.quotes_of(rows, start, stop)
             return work.take()
-        for row in range(len(rows)):
+        for row in range(start, stop):
             quote = work.quote(rows, row)
             work.quality.on_quote(quote)
             if (trade := active.get(quote.symbol)) is not None:
                 self._trades.manage(trade, work.tick_clock(quote.ts_ns))
         return work.take()
+
+    @property
+    def has_work(self) -> bool:
+        """Something is held, wished for or in doubt; else `note_quotes` does for all frames."""
+        state = self._work.state
+        return bool(state.trades or state.strays or state.position_doubts)
 
     def next_attention(self, frames: Frames, start: int) -> int:
         """First frame from `start` on that may need something; `len(frames)` when none does.

@@ -36,8 +36,10 @@ def trade_exposure(
     trade: ManagedTrade, orders: Mapping[str, Order], instrument: Instrument, limits: RiskConfig
 ) -> Exposure:
     """Worst case of a trade: its position, and what may still be added to it."""
-    held: list[Leg] = [(trade.average_entry_ticks, max(trade.position_lots, 0))]
-    legs = [*held, *_entry_in_doubt(trade, orders), *_averaging_in_doubt(trade, orders)]
+    legs: list[Leg] = [(trade.average_entry_ticks, max(trade.position_lots, 0))]
+    legs += _entry_in_doubt(trade, orders)
+    if trade.plan.dca_levels:
+        legs += _averaging_in_doubt(trade, orders)
     has_tightened = trade.break_even_moved or trade.trailing_active
     stop = trade.stop_ticks if has_tightened else None
     worst = _worst(trade.plan, legs, stop, instrument, limits)
@@ -84,16 +86,17 @@ def _planned_legs(plan: TradePlan, qty_lots: int, reference_ticks: float) -> lis
     return legs
 
 
-def _entry_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterable[Leg]:
+def _entry_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> list[Leg]:
     """What the entry may still add: all of it while it may be put again, else what is live."""
-    reference = float(trade.plan.entry.price_ticks or trade.decision_mid_ticks)
-    order = trade.order_of(ENTRY, orders)
     if trade.phase is TradePhase.ENTERING:
         left = trade.qty_lots - trade.entry_filled_lots
     else:
+        order = trade.order_of(ENTRY, orders)
         left = order.leaves_lots if order is not None else 0
-    if left > 0:
-        yield dearest_entry(trade.plan, reference), left
+    if left <= 0:
+        return []
+    reference = float(trade.plan.entry.price_ticks or trade.decision_mid_ticks)
+    return [(dearest_entry(trade.plan, reference), left)]
 
 
 def _averaging_in_doubt(trade: ManagedTrade, orders: Mapping[str, Order]) -> Iterable[Leg]:

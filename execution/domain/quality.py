@@ -7,7 +7,7 @@ arrives (of the side it takes from, or rests on); for a stop, its trigger price 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -158,19 +158,17 @@ class QualityTracker:
     def __init__(
         self, state_of: Callable[[], QualityState], config_of: Callable[[str], QualityConfig]
     ) -> None:
-        """Both are asked anew each time: a restart replaces the state, a hot reload the config."""
+        """The config is asked for anew each time (hot reload), the state by `forget_views` (restart)."""
         self._state_of = state_of
+        self.state = state_of()
         self._config_of = config_of
-        self._finished: list[FollowedOrder] = []
+        self.finished: list[FollowedOrder] = []
         self._known_views: dict[str, _KnownView] = {}
         self._due_of: dict[str, _Dues] = {}  # each look at a frame asks for it
+        self._first_due_ns = 0  # of all symbols; 0 = look
         self._told: dict[str, tuple[float, float, bool]] = {}
         self._may_have_news = True
         self._next_change_ns = 0  # 0 = look
-
-    @property
-    def state(self) -> QualityState:
-        return self._state_of()
 
     # -- orders ---------------------------------------------------------------------------------------
 
@@ -243,6 +241,7 @@ class QualityTracker:
                 continue
             followed.waiting += 1
             self._due_of.pop(followed.symbol, None)
+            self._first_due_ns = 0
             waiting.append(
                 Markout(
                     client_order_id=followed.client_order_id,
@@ -272,8 +271,10 @@ class QualityTracker:
     @property
     def first_due_ns(self) -> int:
         """Core time from which a frame of any symbol is needed."""
-        dues = [self._dues(symbol).first_ns for symbol in self.state.markouts]
-        return min(dues, default=NEVER_NS)
+        if not self._first_due_ns:
+            dues = [self._dues(symbol).first_ns for symbol in self.state.markouts]
+            self._first_due_ns = min(dues, default=NEVER_NS)
+        return self._first_due_ns
 
     def _dues(self, symbol: str) -> _Dues:
         waiting = self.state.markouts.get(symbol)
@@ -294,6 +295,7 @@ class QualityTracker:
         waiting = self.state.markouts.get(quote.symbol)
         if not waiting or quote.ts_ns < self.next_due_ns(quote.symbol):
             return
+        self._first_due_ns = 0
         usable = quote.book_state == BookState.OK and quote.has_touch
         still = []
         for markout in waiting:
@@ -335,7 +337,7 @@ class QualityTracker:
             followed.plan_id, followed.figures(), followed.filled_lots > 0, now_ns, config
         )
         followed.recorded_ns = now_ns
-        self._finished.append(followed)
+        self.finished.append(followed)
         self._judge_if_complete(followed.symbol, followed.plan_id, now_ns)
 
     def on_trade_over(self, symbol: str, plan_id: str, now_ns: int) -> None:
@@ -350,7 +352,7 @@ class QualityTracker:
             self._symbol(symbol).on_records_complete(plan_id, now_ns, self._config_of(symbol))
 
     def take_finished(self) -> list[FollowedOrder]:
-        finished, self._finished = self._finished, []
+        finished, self.finished = self.finished, []
         return finished
 
     def _symbol(self, symbol: str) -> SymbolQuality:
@@ -389,6 +391,7 @@ class QualityTracker:
 
     def forget_views(self) -> None:
         """The state is another one: nothing that was said or reckoned of the one before holds."""
+        self.state, self._first_due_ns = self._state_of(), 0
         self._known_views.clear()
         self._told, self._may_have_news, self._next_change_ns = {}, True, 0
 
@@ -401,7 +404,11 @@ class QualityTracker:
         views = {
             name: self._view(name, symbol, now_ns) for name, symbol in self.state.symbols.items()
         }
-        self._told, self._may_have_news = _decided_by(views), False
+        self._told = {
+            name: (view.slippage_bps, view.adverse_markout_bps, view.blocked)
+            for name, view in views.items()
+        }
+        self._may_have_news = False
         return views
 
     def next_change_ns(self, after_ns: int) -> int:
@@ -417,8 +424,10 @@ class QualityTracker:
         if not self._may_have_news:
             return False
         told, symbols = self._told, self.state.symbols
-        views = {name: self._view(name, symbol, now_ns) for name, symbol in symbols.items()}
-        self._may_have_news = _decided_by(views) != told
+        self._may_have_news = len(told) != len(symbols) or any(
+            symbol.decided_by(now_ns, self._config_of(name)) != told.get(name)
+            for name, symbol in symbols.items()
+        )
         return self._may_have_news
 
     def _view(self, name: str, symbol: SymbolQuality, now_ns: int) -> QualityView:
@@ -435,10 +444,3 @@ class QualityTracker:
             view = symbol.view(now_ns, config)
             known = self._known_views[name] = _KnownView(symbol, config, now_ns, until_ns, view)
         return known.view
-
-
-def _decided_by(views: Mapping[str, QualityView]) -> dict[str, tuple[float, float, bool]]:
-    return {
-        name: (view.slippage_bps, view.adverse_markout_bps, view.blocked)
-        for name, view in views.items()
-    }

@@ -128,6 +128,12 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
             instants.append(self.until_ns)
         return min((instant for instant in instants if instant is not None), default=None)
 
+    def decided_by(self, now_ns: int, config: QualityConfig) -> tuple[float, float, bool]:
+        """What entries are decided by, as `view` says it: (slippage, adverse markout, blocked)."""
+        figures = self.figures
+        adverse_bps = figures.adverse_bps(config.min_orders, now_ns, config)
+        return figures.touch_slippage.value or 0.0, adverse_bps, not self.admits(now_ns)
+
     def view(self, now_ns: int, config: QualityConfig) -> QualityView:
         """What the strategy and the screen are told."""
         figures = self.figures

@@ -30,7 +30,7 @@ from strategy.domain.messages import (
     TradePlan,
 )
 from strategy.domain.plan_ladder import liquidation_refusals
-from strategy.domain.risk import EntryRisk, entry_refusals, funding_refusals
+from strategy.domain.risk import AccountRisk, EntryRisk, assess, entry_refusals, funding_refusals
 
 _REQUESTS_KEPT = 512
 
@@ -67,8 +67,12 @@ class RequestDesk:
         if instrument is None or plan is None or plan.symbol != request.symbol:
             self._refuse_request(request, ("UNKNOWN_SYMBOL" if not instrument else "NO_PLAN",), now)
             return
-        result = self._guard(request, now)
-        refusals = (*result.reasons, *self._risk_refusals(plan, result.qty_lots, instrument, now))
+        account = self._work.account(now)
+        result = self._guard(request, plan, account, now)
+        refusals = (
+            *result.reasons,
+            *self._risk_refusals(plan, result.qty_lots, instrument, account),
+        )
         if refusals:
             self._refuse_request(request, refusals, now)
             return
@@ -100,7 +104,7 @@ class RequestDesk:
             self._trades.order_news(trade, ENTRY, ",".join(result.warnings), now)
 
     def _risk_refusals(
-        self, plan: TradePlan, qty_lots: int, instrument: Instrument, now: int
+        self, plan: TradePlan, qty_lots: int, instrument: Instrument, account: AccountRisk
     ) -> list[str]:
         """The strategy's own rules a second time, for the whole account, each order at its worst."""
         work, limits = self._work, self._work.limits
@@ -111,7 +115,7 @@ class RequestDesk:
         entry = EntryRisk(
             planned_exposure(plan, qty_lots, reference, instrument, own), plan.leverage
         )
-        found = entry_refusals(entry, work.account(now), limits, own)
+        found = entry_refusals(entry, account, limits, own)
         refusals = [f"{code}: {words}" for code, words in found]
         worst, most = planned_lots(plan, qty_lots), most_market_lots(instrument)
         if worst > most:  # no single stop could protect it
@@ -132,10 +136,10 @@ class RequestDesk:
             ]
         return refusals
 
-    def _guard(self, request: OrderRequest, now: int) -> SafetyResult:
-        plan, state = request.plan, self._work.state
-        assert plan is not None
-        risk = self._work.risk(now)
+    def _guard(
+        self, request: OrderRequest, plan: TradePlan, account: AccountRisk, now: int
+    ) -> SafetyResult:
+        state, risk = self._work.state, assess(account, self._work.limits)
         is_market = plan.entry.type == "MARKET"
         return validate_order_request(
             GuardedOrder(

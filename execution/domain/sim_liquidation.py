@@ -32,8 +32,9 @@ class SimLiquidation:
     def check(self) -> None:
         """Liquidate what must be."""
         held = self._floor.held()
-        if not held:
+        if not held or self._margins.are_safe(held):
             return
+        self._margins.forget_levels()
         if self._margins.is_isolated:
             for symbol in held:
                 if self._is_beyond(symbol):

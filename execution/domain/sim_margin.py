@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from execution.domain.sim_floor import SimFloor
 from execution.domain.sim_ledger import tick_lot_usdt
 from execution.domain.sim_memory import SimulatedAccount
 from execution.domain.sim_orders import SimOrder
+from execution.domain.venue import TriggerBy
 from strategy.domain.margin import (
     bankruptcy_price,
     initial_margin_usdt,
@@ -36,6 +38,7 @@ class SimMargins:
     def __init__(self, floor: SimFloor) -> None:
         self._floor = floor
         self._known: dict[str, _Figures] = {}
+        self._levels_1e9: dict[str, int] = {}  # marks up to which nothing is liquidated
 
     @property
     def is_isolated(self) -> bool:
@@ -119,6 +122,35 @@ class SimMargins:
         part = self.spare_usdt() / len(self._floor.held())
         qty = self._floor.instruments[symbol].lots_to_qty(abs(lots))
         return self._floor.market.mark_usdt(symbol) - _sign(lots) * part / qty
+
+    # -- what is far from liquidation ---------------------------------------------------------------
+
+    def forget_levels(self) -> None:
+        """The account has changed: what was reckoned of its margin does not hold."""
+        self._levels_1e9.clear()
+
+    def level_1e9(self, symbol: str) -> int:
+        """Mark up to which a position is not liquidated, rounded towards it; holds until told to forget.
+
+        Also when other marks move: the account is used up only after one position has lost its part.
+        """
+        level = self._levels_1e9.get(symbol)
+        if level is None:
+            rounding = ROUND_CEILING if self._floor.position(symbol).lots > 0 else ROUND_FLOOR
+            price = self.liquidation_usdt(symbol).scaleb(9)
+            level = self._levels_1e9[symbol] = int(price.to_integral_value(rounding))
+        return level
+
+    def are_safe(self, held: Iterable[str]) -> bool:
+        """Whether all these positions are known to be short of their levels."""
+        for symbol in held:
+            level = self._levels_1e9.get(symbol)
+            mark = self._floor.market.trigger_price_1e9(symbol, TriggerBy.MARK)
+            if level is None or not mark:
+                return False
+            if mark <= level if self._floor.position(symbol).lots > 0 else mark >= level:
+                return False
+        return True
 
     # -- orders -------------------------------------------------------------------------------------
 

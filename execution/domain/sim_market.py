@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from execution.domain.sim_book import NOTHING_MATTERS, SimBooks
 from execution.domain.sim_kernel import (
@@ -126,7 +126,7 @@ class SimMarket:
         orders: Sequence[SimOrder],
         *,
         is_waiting: bool,
-        liquidation_usdt: Decimal | None,
+        liquidation_1e9: int | None,
         position_sign: int,
         is_pro_rata: bool,
     ) -> None:
@@ -140,10 +140,9 @@ class SimMarket:
             )
             for order in orders:
                 self._watch_order(row, order)
-        if liquidation_usdt is not None:
-            rounding = ROUND_CEILING if position_sign > 0 else ROUND_FLOOR
-            price = int((liquidation_usdt.scaleb(9)).to_integral_value(rounding))
-            self._watch_price(row, symbol, TriggerBy.MARK, price, rises=position_sign < 0)
+        if liquidation_1e9 is not None:
+            rises = position_sign < 0
+            self._watch_price(row, symbol, TriggerBy.MARK, liquidation_1e9, rises=rises)
         self.books.watch[self._indices[symbol]] = row
 
     def _watch_order(self, row: list[int], order: SimOrder) -> None:

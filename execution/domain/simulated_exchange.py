@@ -71,6 +71,7 @@ class SimulatedExchange:
         """Go by other settings from now on; the deposit of a running account stays."""
         self._sync()
         self._floor.use(SimSettings(config, symbols))
+        self._margins.forget_levels()
         self._liquidation.check()
         self._watch_all()
 
@@ -227,12 +228,15 @@ class SimulatedExchange:
 
     def _end_event(self, symbol: str) -> None:
         """Look at the margin that is left, tell what became of account and positions, watch on."""
+        if self._floor.changed:
+            self._margins.forget_levels()
         self._liquidation.check()
         liquidated = self._floor.liquidated
         self._news.tell()
         self._watch_all() if liquidated else self._watch({symbol, *self._floor.held()})
 
     def _watch_all(self) -> None:
+        self._margins.forget_levels()
         self._watch(self._floor.instruments)
 
     def _watch(self, symbols: Iterable[str]) -> None:
@@ -247,7 +251,7 @@ class SimulatedExchange:
                 symbol,
                 floor.orders_of(symbol),
                 is_waiting=symbol in floor.memory.waiting,
-                liquidation_usdt=self._margins.liquidation_usdt(symbol) if lots else None,
+                liquidation_1e9=self._margins.level_1e9(symbol) if lots else None,
                 position_sign=(lots > 0) - (lots < 0),
                 is_pro_rata=floor.is_pro_rata(symbol),
             )

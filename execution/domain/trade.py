@@ -22,6 +22,8 @@ LIQUIDATION, LIQUIDATED = "LIQUIDATION", "LIQUIDATED"  # a leg that no order of 
 
 UNSEEN, POSITION_DIFFERS = "UNSEEN", "POSITION_DIFFERS"  # the same for what only its position tells
 
+_NOTHING_USDT = Decimal(0)
+
 
 @lru_cache(maxsize=256)
 def dca_leg(level: int) -> str:
@@ -254,8 +256,8 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
 
     def realized_usdt(self, instrument: Instrument) -> Decimal:
         """Net result of what was closed, all fees and funding so far paid; exact once the trade is flat."""
-        if not self.entered_lots:
-            return Decimal(0)
+        if not self.exited_lots:
+            return _NOTHING_USDT - self.costs_usdt if self.entered_lots else _NOTHING_USDT
         unit = instrument.tick_size * instrument.qty_step * self.plan.side.sign
         cost = Decimal(self.entry_tick_lots) * self.exited_lots / self.entered_lots
         return (self.exit_tick_lots - cost) * unit - self.costs_usdt

@@ -100,6 +100,8 @@ def averaging_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     While nothing may be added they are taken back, and come again afterwards.
     """
     actions: list[Action] = []
+    if not trade.plan.dca_levels:
+        return actions
     is_over = not scene.may_add or trade.break_even_moved or first_target_reached(trade)
     for level in range(1, len(trade.plan.dca_levels) + 1):
         _give_up_if_failed(trade, dca_leg(level), "its size goes to the next one", scene)

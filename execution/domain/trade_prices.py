@@ -7,6 +7,7 @@ import math
 from execution.domain.trade import ManagedTrade, tp_leg
 from execution.domain.trade_scene import MS, Scene
 from market.domain.frames import BookState
+from strategy.domain.messages import Trailing
 
 
 def follow_price(trade: ManagedTrade, scene: Scene) -> None:
@@ -22,13 +23,14 @@ def follow_price(trade: ManagedTrade, scene: Scene) -> None:
         _tighten(trade, break_even_ticks(trade, scene))
     if quote.book_state != BookState.OK:
         return
-    price = float(quote.exit_ticks(trade.plan.side))
-    gain = trade.gain_ticks(price)
-    if gain > trade.gain_ticks(trade.best_ticks):
+    side = trade.plan.side
+    price, sign = float(quote.exit_ticks(side)), side.sign
+    if (price - trade.best_ticks) * sign > 0:
         trade.best_ticks = price
-    if gain < trade.gain_ticks(trade.worst_ticks):
+    if (price - trade.worst_ticks) * sign < 0:
         trade.worst_ticks = price
-    _trail(trade, price, scene)
+    if trade.plan.trailing is not None:
+        _trail(trade, trade.plan.trailing, price, scene)
 
 
 def first_target_reached(trade: ManagedTrade) -> bool:
@@ -70,10 +72,7 @@ def break_even_ticks(trade: ManagedTrade, scene: Scene) -> int:
     return min(ticks, inside) if sign > 0 else max(ticks, inside)
 
 
-def _trail(trade: ManagedTrade, price: float, scene: Scene) -> None:
-    trailing = trade.plan.trailing
-    if trailing is None:
-        return
+def _trail(trade: ManagedTrade, trailing: Trailing, price: float, scene: Scene) -> None:
     if trade.gain_ticks(price) > trade.gain_ticks(trade.extreme_ticks):
         trade.extreme_ticks = price
     entry = trade.average_entry_ticks

@@ -180,10 +180,13 @@ class Workspace:
 
     def tick_clock(self, now_ns: int) -> int:
         """Core time never runs backwards, whichever source spoke last."""
-        before, self.state.now_ns = self.state.now_ns, max(self.state.now_ns, now_ns)
-        if before // NS_PER_DAY != self.state.now_ns // NS_PER_DAY:
-            self.account(self.state.now_ns)  # what is won or lost from here on is of the new day
-        return self.state.now_ns
+        before = self.state.now_ns
+        if now_ns <= before:
+            return before
+        self.state.now_ns = now_ns
+        if before // NS_PER_DAY != now_ns // NS_PER_DAY:
+            self.account(now_ns)  # what is won or lost from here on is of the new day
+        return now_ns
 
     # -- frames ---------------------------------------------------------------------------------------
 
@@ -283,9 +286,14 @@ class Workspace:
     def held(self, symbol: str) -> list[ManagedTrade]:
         """What holds, or was to hold, lots of a symbol: its trade first, then its strays."""
         trade, strays = self.state.trades.get(symbol), self.state.strays.values()
+        if not strays:
+            return [] if trade is None else [trade]
         return [*([] if trade is None else [trade]), *(t for t in strays if t.symbol == symbol)]
 
     def signed_position(self, symbol: str) -> int:
+        if not self.state.strays:
+            trade = self.state.trades.get(symbol)
+            return 0 if trade is None else trade.position_lots * trade.plan.side.sign
         return sum(t.position_lots * t.plan.side.sign for t in self.held(symbol))
 
     def is_busy(self, symbol: str) -> bool:
@@ -391,7 +399,8 @@ class Workspace:
             self.news.append(RecordRow(row))
 
     def take(self) -> list[ExecutionOutput]:
-        self._record_quality()
+        if self.quality.finished:
+            self._record_quality()
         if not self.records:
             return self._take_unrecorded()
         for line in (*self.lines, *self.sent):
@@ -404,13 +413,13 @@ class Workspace:
     def _take_unrecorded(self) -> list[ExecutionOutput]:
         """Of what is written down only fills and closed trades: results are made of them."""
         outputs = self.commands
-        for output in self.news:
-            if type(output) is not RecordRow or output.row.get("record") in _RESULTS:
-                outputs.append(output)
+        if self.news:
+            for output in self.news:
+                if type(output) is not RecordRow or output.row.get("record") in _RESULTS:
+                    outputs.append(output)
+            self.news = []
         if outputs:
             self.commands = []
-        if self.news:
-            self.news = []
         if self.sent:
             self.sent = []
         return outputs

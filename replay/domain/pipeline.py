@@ -189,9 +189,13 @@ class Pipeline:
         return end
 
     def _manage(self, stretch: _Stretch, first: int, end: int, now_ns: int) -> None:
+        if not self.execution.has_work:  # it only has something to tell
+            self._note_quotes(stretch, end)
+            self._talk.execution_heard = True
+            return
         self._note_quotes(stretch, first)
         stretch.noted = end
-        self._talk.carry_out(self.execution.on_quotes(stretch.frames[first:end]), now_ns)
+        self._talk.carry_out(self.execution.on_quotes(stretch.frames, first, end), now_ns)
         if stretch.is_boundary[first]:
             self._talk.carry_out(self.execution.on_timer(now_ns), now_ns)
         self._talk.execution_heard = True
