@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from execution.models import ClosedTrade, Fill, OrderQuality, OrderRow, Position
+from failover.admin import ReadOnlyAdmin
 
 
-class HistoryAdmin(ModelAdmin):
+class HistoryAdmin(ReadOnlyAdmin):
     """Look, filter, search; never add, change or delete."""
 
     list_per_page = 50
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(OrderRow)

@@ -33,14 +33,18 @@ _ABOUT = ("status", "author", "created_at", "parent", "differences_shown", "evid
 _VIEWED = (*_ABOUT, "note", "resolved_shown", "document_shown")
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """What is written by others, to look at."""
+class RecordAdmin(ModelAdmin):
+    """Written by others: to look at, and to delete when nobody needs it any more."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+
+class ReadOnlyAdmin(RecordAdmin):
+    """Written by others: to look at."""
 
     def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from failover.admin import ReadOnlyAdmin
 from market.models import InstrumentRules, RecordingCheckRun
 
 
 @admin.register(InstrumentRules)
-class InstrumentRulesAdmin(ModelAdmin):
+class InstrumentRulesAdmin(ReadOnlyAdmin):
     """Read-only list with filters and search."""
 
     list_display = [
@@ -20,15 +18,6 @@ class InstrumentRulesAdmin(ModelAdmin):
     ]  # fmt: skip
     list_filter = ["bybit_env", "status", "funding_interval_min"]
     search_fields = ["symbol", "base_coin"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 @admin.register(RecordingCheckRun)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from failover.admin import ReadOnlyAdmin, RecordAdmin
 from replay.models import BacktestRun, ReplayJob, ReplayRun, ReplaySession, RunModeRow, SessionBuild
 
 
 @admin.register(ReplayRun)
-class ReplayRunAdmin(ModelAdmin):
+class ReplayRunAdmin(RecordAdmin):
     list_display = [
         "created_at", "recording", "symbols", "messages", "trades", "net_pnl_usdt", "config_version",
         "complete", "digest",
@@ -21,15 +18,9 @@ class ReplayRunAdmin(ModelAdmin):
     search_fields = ["run_id", "digest", "config_version"]
     date_hierarchy = "created_at"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(BacktestRun)
-class BacktestRunAdmin(ModelAdmin):
+class BacktestRunAdmin(RecordAdmin):
     list_display = [
         "created_at", "profile", "headline", "trades", "net_pnl_usdt", "max_drawdown_usdt",
         "deflated_sharpe", "trials", "symbols", "failures",
@@ -38,15 +29,9 @@ class BacktestRunAdmin(ModelAdmin):
     search_fields = ["run_id", "profile", "config_version", "headline"]
     date_hierarchy = "created_at"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(ReplaySession)
-class ReplaySessionAdmin(ModelAdmin):
+class ReplaySessionAdmin(ReadOnlyAdmin):
     """A mirror of the session folders: `manage.py sessions` and the replay page change those."""
 
     list_display = [
@@ -57,18 +42,9 @@ class ReplaySessionAdmin(ModelAdmin):
     search_fields = ["session_id", "digest", "notes"]
     date_hierarchy = "range_from"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(SessionBuild)
-class SessionBuildAdmin(ModelAdmin):
+class SessionBuildAdmin(RecordAdmin):
     list_display = [
         "id", "session_id", "state", "progress_pct", "events", "requested_by", "requested_at",
         "error_code",
@@ -76,15 +52,9 @@ class SessionBuildAdmin(ModelAdmin):
     list_filter = ["state", "error_code"]
     search_fields = ["session_id", "error"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(ReplayJob)
-class ReplayJobAdmin(ModelAdmin):
+class ReplayJobAdmin(RecordAdmin):
     list_display = [
         "requested_at", "session_id", "mode", "isolated", "state", "requested_by", "run_id", "error",
     ]  # fmt: skip
@@ -92,24 +62,9 @@ class ReplayJobAdmin(ModelAdmin):
     search_fields = ["session_id", "run_id", "requested_by"]
     date_hierarchy = "requested_at"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(RunModeRow)
-class RunModeAdmin(ModelAdmin):
+class RunModeAdmin(ReadOnlyAdmin):
     """Only to be looked at: it is changed by starting and stopping replays."""
 
     list_display = ["run_mode", "session_id", "since", "by", "epoch", "beats", "speed_factor"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

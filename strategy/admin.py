@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from failover.admin import ReadOnlyAdmin
 from strategy.models import StateEventRecord
 
 
 @admin.register(StateEventRecord)
-class StateEventAdmin(ModelAdmin):
+class StateEventAdmin(ReadOnlyAdmin):
     list_display = ["timestamp", "symbol", "from_state", "to_state", "event_type", "reason"]
     list_filter = ["symbol", "to_state", "event_type"]
     search_fields = ["symbol", "reason", "run_id"]
     date_hierarchy = "timestamp"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
