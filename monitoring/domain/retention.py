@@ -67,12 +67,22 @@ def decide(listing: Listing, needs: Needs, config: RetentionConfig, now_ns: int)
     return _Decision(listing, needs, config, now_ns).plan()
 
 
+def _unread_needs(listing: Listing) -> dict[Rule, str]:
+    """Rules any file of which a session may need whose manifest does not say which."""
+    for session_id, facts in listing.sessions.items():
+        if facts is None:
+            why = f"what session {session_id} was made of is not known: its manifest cannot be read"
+            return dict.fromkeys((Rule.JOURNAL, Rule.RAW_MARKET), why)
+    return {}
+
+
 class _Decision:
     def __init__(
         self, listing: Listing, needs: Needs, config: RetentionConfig, now_ns: int
     ) -> None:
         self._listing = listing
         self._needs = needs
+        self._unknown = {**_unread_needs(listing), **needs.unknown}
         self._config = config
         self._now_ns = now_ns
         self._today_ns = now_ns // _DAY_NS * _DAY_NS
@@ -170,8 +180,8 @@ class _Decision:
 
     def _needed(self, unit: _Unit) -> str:
         """Why it must stay whatever its age; empty when nothing needs it."""
-        if unit.rule in self._needs.unknown:
-            return f"kept: {self._needs.unknown[unit.rule]}"
+        if unit.rule in self._unknown:
+            return f"kept: {self._unknown[unit.rule]}"
         if any(found.has_writer for found, _ in unit.files):
             return "open for writing"
         if unit.foreign:
@@ -278,7 +288,7 @@ class _Decision:
         parent, _, name = folder.rpartition("/")
         rule = next((rule for rule in DAY_FOLDERS if FOLDER_OF[rule] == parent), None)
         start_ns = day_start_ns(name)
-        if rule is None or start_ns is None or rule in self._needs.unknown:
+        if rule is None or start_ns is None or rule in self._unknown:
             return False
         return start_ns + _DAY_NS + self._age_ns(rule) <= self._now_ns
 

@@ -232,6 +232,19 @@ def test_a_session_whose_manifest_cannot_be_read_stays() -> None:
     assert reason(plan, path) == "its manifest cannot be read"
 
 
+def test_while_a_manifest_cannot_be_read_no_recording_or_journal_goes() -> None:
+    """It was built from some of them, and nobody can say from which."""
+    files = [f"market/{day(60)}/BTCUSDT-trades.jsonl", f"journal/{day(60)}/market-r1.journal"]
+
+    plan = plan_of(*map(a_file, files), sessions={"s1": None})
+
+    assert deleted(plan) == []
+    assert {reason(plan, each) for each in files} == {
+        "kept: what session s1 was made of is not known: its manifest cannot be read"
+    }
+    assert deleted(plan_of(*map(a_file, files))) == files[::-1]
+
+
 def test_a_running_replay_keeps_its_session_and_its_run() -> None:
     files = ["replay/sessions/s1/manifest.json", "replay/runs/r1/events.jsonl"]
     needs = Needs(paths={"replay/sessions/s1": "replay r1", "replay/runs/r1": "replay r1"})
