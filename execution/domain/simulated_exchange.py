@@ -112,6 +112,11 @@ class SimulatedExchange:
             return False
         return all(not position.lots for position in memory.ledger.positions.values())
 
+    @property
+    def has_commands(self) -> bool:
+        """Commands are on their way, that take effect once their time has come."""
+        return bool(self._floor.memory.pending)
+
     def process(self, chunk: EventChunk) -> list[VenueUpdate]:
         """Apply market messages in order, and commands where their time comes; return what happened."""
         chunk, position, stop = self._usable(chunk), 0, len(chunk)

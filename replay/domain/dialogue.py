@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,6 +30,8 @@ _COMMANDS = (SetLeverage, PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
 _NEWS = (ExecutionEvent, ExecutionSnapshot)
 _REPEATS = (WalletUpdated,)  # of what fills and funding have said: execution keeps its own
+
+_Said = OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot
 
 
 class PipelineObserver(Protocol):
@@ -81,31 +82,27 @@ class Dialogue:
         if isinstance(update, _REPEATS):
             return
         self.execution_heard = True
-        self.carry_out(self._execution.on_venue(update, now_ns), now_ns)
+        if outputs := self._execution.on_venue(update, now_ns):
+            self.carry_out(outputs, now_ns)
 
     def carry_out(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         """Execution has spoken."""
-        if outputs and (news := self._news_of(outputs, now_ns)):
-            self._exchange(deque(news), now_ns)
+        if outputs:
+            self._exchange(self._news_of(outputs, now_ns), now_ns)
 
     def follow(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
         """The strategy has spoken."""
-        if outputs and (requests := self._requests_of(outputs, now_ns)):
-            self._exchange(deque(requests), now_ns)
+        if outputs:
+            self._exchange(self._requests_of(outputs, now_ns), now_ns)
 
-    def _exchange(
-        self,
-        work: deque[OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot],
-        now_ns: int,
-    ) -> None:
-        while work:
-            message = work.popleft()
+    def _exchange(self, work: list[_Said], now_ns: int) -> None:
+        """`work`: requests of the strategy and news of execution; it grows by what they answer."""
+        for message in work:
             if isinstance(message, _REQUESTS):
-                work.extend(self._news_of(self._ask(message, now_ns), now_ns))
-            else:
-                told = self._strategy.on_execution(message, now_ns)
-                if told:
-                    work.extend(self._requests_of(told, now_ns))
+                if outputs := self._ask(message, now_ns):
+                    work += self._news_of(outputs, now_ns)
+            elif told := self._strategy.on_execution(message, now_ns):
+                work += self._requests_of(told, now_ns)
 
     def _ask(self, request: OrderRequest | RepriceHint, now_ns: int) -> list[ExecutionOutput]:
         self._requests_made += 1
@@ -115,13 +112,11 @@ class Dialogue:
         self.execution_heard = True
         return self._execution.on_request(request, now_ns, stream_id)
 
-    def _news_of(
-        self, outputs: Sequence[ExecutionOutput], now_ns: int
-    ) -> list[ExecutionEvent | ExecutionSnapshot]:
+    def _news_of(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> list[_Said]:
         """Send the commands on their way; return what the strategy must hear."""
         for observer in self._observers:
             observer.on_execution(outputs, now_ns)
-        news: list[ExecutionEvent | ExecutionSnapshot] = []
+        news: list[_Said] = []
         for output in outputs:
             if isinstance(output, _NEWS):
                 news.append(output)
@@ -129,9 +124,8 @@ class Dialogue:
                 self._venue.submit(output)
         return news
 
-    def _requests_of(
-        self, outputs: Sequence[StrategyOutput], now_ns: int
-    ) -> list[OrderRequest | RepriceHint]:
+    def _requests_of(self, outputs: Sequence[StrategyOutput], now_ns: int) -> list[_Said]:
+        """What execution must hear."""
         for observer in self._observers:
             observer.on_strategy(outputs, now_ns)
         return [output for output in outputs if isinstance(output, _REQUESTS)]

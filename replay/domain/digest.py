@@ -10,6 +10,7 @@ the machine.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,17 +20,20 @@ import numpy as np
 from market.domain.frames import FRAME_DTYPE, Frames
 
 _SIZE_BYTES = 16
-_AT_ONCE_BYTES = 1 << 16
+_AT_ONCE = 1_024  # pieces of decisions: some 64 KB
+_NUMBERS = struct.Struct("<qI").pack  # core time, length of name and body
+_HEADS = {source: source[:1].encode() for source in ("ASSUMED", "STRATEGY", "EXECUTION", "VENUE")}
 
 
-_NAMES: dict[type, bytes] = {}  # of decisions, as they are hashed
+class _Names(dict[type, bytes]):
+    """Of decisions, as they are hashed."""
+
+    def __missing__(self, kind: type) -> bytes:
+        name = self[kind] = kind.__name__.encode() + b"\0"
+        return name
 
 
-def _name_of(kind: type) -> bytes:
-    name = _NAMES.get(kind)
-    if name is None:
-        name = _NAMES[kind] = kind.__name__.encode() + b"\0"
-    return name
+_NAMES = _Names()
 
 
 class RunDigest:
@@ -39,7 +43,7 @@ class RunDigest:
         """`assumptions`: instruments, configs, whatever else the run depends on; part of the digest."""
         self._frames = hashlib.blake2b(digest_size=_SIZE_BYTES)
         self._decisions = hashlib.blake2b(digest_size=_SIZE_BYTES)
-        self._waiting = bytearray()  # decisions that are not hashed yet
+        self._waiting: list[bytes] = []  # decisions that are not hashed yet
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         self.add_decisions("ASSUMED", 0, assumptions)
 
@@ -50,18 +54,16 @@ class RunDigest:
 
     def add_decisions(self, source: str, now_ns: int, decisions: Iterable[Any]) -> None:
         """Take what `source` (STRATEGY, EXECUTION, VENUE) put out at core time `now_ns`, in order."""
-        head, encode, waiting = None, self._encode, self._waiting
+        head, encode, waiting = _HEADS[source], self._encode, self._waiting
         for decision in decisions:
-            if head is None:
-                head = source[:1].encode() + now_ns.to_bytes(8, "little", signed=True)
-            name, body = _name_of(type(decision)), encode(decision)
-            waiting += head + (len(name) + len(body)).to_bytes(4, "little") + name + body
-        if len(waiting) > _AT_ONCE_BYTES:
+            name, body = _NAMES[type(decision)], encode(decision)
+            waiting += (head, _NUMBERS(now_ns, len(name) + len(body)), name, body)
+        if len(waiting) > _AT_ONCE:
             self._hash_waiting()
 
     def _hash_waiting(self) -> None:
         """What is hashed at once plays no part: it is one stream of bytes."""
-        self._decisions.update(self._waiting)
+        self._decisions.update(b"".join(self._waiting))
         self._waiting.clear()
 
     def hexdigest(self) -> str:

@@ -25,8 +25,8 @@ from strategy.domain.messages import (
 
 Row = dict[str, Any]
 
-_TOLD_AT_A_PACE = (ScoreUpdate, RiskSnapshot, ExecutionSnapshot)
-_SAID_AGAIN = (ExecutionSnapshot, LogLine, RecordRow)
+_TOLD_AT_A_PACE = frozenset({ScoreUpdate, RiskSnapshot})
+_SAID_AGAIN = frozenset({ExecutionSnapshot, LogLine, RecordRow})
 
 
 class RunFigures:
@@ -54,9 +54,9 @@ class RunFigures:
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
         del now_ns
         for output in outputs:
-            if isinstance(output, OrderRequest):
+            if type(output) is OrderRequest:
                 self.counts[f"requests {output.action}"] += 1
-            elif isinstance(output, StateEvent):
+            elif type(output) is StateEvent:
                 self.counts["state events"] += 1
                 self.transitions[f"{output.from_state} > {output.to_state}"] += 1
                 self.counts["signals"] += output.to_state is SymbolState.ARM
@@ -64,14 +64,14 @@ class RunFigures:
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         del now_ns
         for output in outputs:
-            if isinstance(output, PlaceOrder):
+            if type(output) is PlaceOrder:
                 self.counts["orders"] += 1
-            elif isinstance(output, RecordRow) and output.row.get("record") == "TRADE":
+            elif type(output) is RecordRow and output.row.get("record") == "TRADE":
                 self.trades.append(output.row)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
         del now_ns
-        if isinstance(update, OrderFilled):
+        if type(update) is OrderFilled:
             self.counts["fills"] += 1
             self.counts["maker fills"] += update.is_maker
             self.fees_usdt += update.fee_usdt
@@ -109,7 +109,7 @@ class DigestObserver:
         self._digest.add_frames(frames)
 
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
-        decisions = [output for output in outputs if not isinstance(output, _TOLD_AT_A_PACE)]
+        decisions = [output for output in outputs if type(output) not in _TOLD_AT_A_PACE]
         self._digest.add_decisions("STRATEGY", now_ns, decisions)
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
@@ -117,7 +117,7 @@ class DigestObserver:
             output
             for output in outputs
             if type(output) not in _SAID_AGAIN
-            or (isinstance(output, RecordRow) and output.row.get("record") == "TRADE")
+            or (type(output) is RecordRow and output.row.get("record") == "TRADE")
         ]
         if decisions:
             self._digest.add_decisions("EXECUTION", now_ns, decisions)

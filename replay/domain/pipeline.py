@@ -130,10 +130,11 @@ class Pipeline:
         The venue answers soon, and each word changes what the cores wait for: they are asked once its
         answers are in.
         """
-        if self._market.is_idle and self._market.due_ns == NEVER_NS:
+        ts_ns = stretch.ts_ns.item(row)
+        if not self._market.has_commands and self._market.due_ns > ts_ns:
             return False
         self._market.run(stretch.place(row))
-        if self._market.due_ns > stretch.times[row]:
+        if self._market.due_ns > ts_ns:
             return False
         self._hear_until(stretch, row, self._market.due_ns)
         return True
@@ -176,7 +177,7 @@ class Pipeline:
     def _judge_instant(self, stretch: _Stretch, first: int) -> int:
         """All frames of one instant together; returns the first frame after them."""
         first, end = stretch.instant(first)
-        now_ns = int(stretch.ts_ns[first])
+        now_ns = stretch.ts_ns.item(first)
         self._hear_until(stretch, first, now_ns)
         if now_ns - self.last_ns >= _QUIET_NS and not self._market.is_idle:
             self._market.let_time_pass(now_ns - _QUIET_NS, now_ns)
@@ -218,8 +219,9 @@ class Pipeline:
 
     def _hear_until(self, stretch: _Stretch, row: int, now_ns: int) -> None:
         """News that are heard before frame `row`."""
-        while self._market.due_ns <= now_ns:
+        if self._market.due_ns <= now_ns:
             self._note_quotes(stretch, row)
+        while self._market.due_ns <= now_ns:
             self._hear_next()
 
     def _hear_next(self) -> None:
@@ -228,12 +230,12 @@ class Pipeline:
 
     def _note_quotes(self, stretch: _Stretch, end: int) -> None:
         """Execution passes over the frames up to `end`; in a new second it repeats what it holds."""
-        start, stretch.noted = stretch.noted, max(stretch.noted, end)
+        start = stretch.noted
         if start < end:
-            now_ns = int(stretch.ts_ns[end - 1])
+            stretch.noted, now_ns = end, stretch.ts_ns.item(end - 1)
             self._next_snapshot_ns = (now_ns // _SECOND_NS + 1) * _SECOND_NS
-            passed = self.execution.note_quotes(stretch.frames, start, end)
-            self._talk.carry_out(passed, now_ns)
+            if passed := self.execution.note_quotes(stretch.frames, start, end):
+                self._talk.carry_out(passed, now_ns)
 
 
 class _Stretch:
@@ -245,7 +247,6 @@ class _Stretch:
         self.frames = frames
         self.evaluations: Evaluations | None = None
         self.ts_ns = np.ascontiguousarray(frames["ts_ns"])
-        self.times: list[int] = self.ts_ns.tolist()
         self.is_boundary = frames["reason"] == _BOUNDARY
         self.messages = len(piece) if piece is not None else 0
         self.strategy_row = self.execution_row = self.strategy_version = -1
@@ -262,7 +263,7 @@ class _Stretch:
 
     def place(self, row: int) -> int:
         """Messages of the piece that come before frame `row`; all of them at the end."""
-        return int(self._places[row]) if row < len(self.frames) else self.messages
+        return self._places.item(row) if row < self.ts_ns.size else self.messages
 
     def next_quiet(self, row: int) -> int:
         """The first frame from `row` on before which the market was silent for long."""

@@ -19,10 +19,11 @@ NEVER_NS = 1 << 62
 
 
 class VenueFeed:
-    """`last_ns` is the core time of the last message that happened."""
+    """`last_ns` is the core time of the last message that happened, `due_ns` when the next news are heard."""
 
     def __init__(self, venue: SimulatedExchange, exchange_ahead_ns: int) -> None:
         self.last_ns = 0
+        self.due_ns = NEVER_NS  # none are on their way
         self._venue = venue
         self._exchange_ahead_ns = exchange_ahead_ns
         self._news: list[tuple[int, int, VenueUpdate]] = []  # heap of (due, number, update)
@@ -54,28 +55,30 @@ class VenueFeed:
         if chunk is None or stop <= self._reached:
             return False
         while self._reached < stop:
-            if self._venue.is_idle and not self._news:
+            if self.due_ns == NEVER_NS and self._venue.is_idle:
                 self._happened(chunk, stop)
             elif self._run_some(chunk, stop):
                 return True
         return False
 
     def _run_some(self, chunk: EventChunk, stop: int) -> bool:
-        self._show()
-        if self._news:
+        if self._shown < self._reached:
+            self._show()
+        if self.due_ns != NEVER_NS:
             waiting = chunk.core_ts_ns[self._reached : stop]
-            stop = self._reached + int(waiting.searchsorted(self._news[0][0]))
+            stop = self._reached + int(waiting.searchsorted(self.due_ns))
             if stop == self._reached:
                 return True
         reached, updates = self._venue.process_until(chunk, self._reached, stop)
         self._happened(chunk, reached)
         self._shown = reached
-        self.expect(updates, self.last_ns)
+        if updates:
+            self.expect(updates, self.last_ns)
         return False
 
     def _happened(self, chunk: EventChunk, stop: int) -> None:
         self._reached = stop
-        self.last_ns = int(chunk.core_ts_ns[stop - 1])
+        self.last_ns = chunk.core_ts_ns.item(stop - 1)
 
     def _show(self) -> None:
         """Bring the venue up to what has happened; it was idle over what it has not seen."""
@@ -91,6 +94,11 @@ class VenueFeed:
     def is_idle(self) -> bool:
         """The venue holds nothing of ours: neither the market nor time can make it act."""
         return self._venue.is_idle
+
+    @property
+    def has_commands(self) -> bool:
+        """Commands are on their way to the venue: it will answer soon."""
+        return self._venue.has_commands
 
     def submit(self, command: VenueCommand) -> None:
         """Send a command on its way, at the time of what has happened so far."""
@@ -109,13 +117,10 @@ class VenueFeed:
             self._news_made += 1
             due_ns = max(update.deliver_at_ns, now_ns)
             heapq.heappush(self._news, (due_ns, self._news_made, update))
-
-    @property
-    def due_ns(self) -> int:
-        """When the next news are heard; NEVER_NS when none are on their way."""
-        return self._news[0][0] if self._news else NEVER_NS
+            self.due_ns = min(self.due_ns, due_ns)
 
     def take_news(self) -> tuple[int, VenueUpdate]:
         """(when it is heard, the update) of the first that is on its way."""
         due_ns, _, update = heapq.heappop(self._news)
+        self.due_ns = self._news[0][0] if self._news else NEVER_NS
         return due_ns, update

@@ -164,17 +164,19 @@ class StrategyCore:
 
     def on_execution(self, message: StrategyInput, now_ns: int) -> list[StrategyOutput]:
         """Take one event or snapshot of execution, consumed at core time `now_ns`."""
-        self._now_ns = max(self._now_ns, now_ns)
-        if isinstance(message, ExecutionSnapshot):
-            self._news.on_snapshot(message, self._now_ns, self._by_symbol)
+        now_ns = self._now_ns = max(self._now_ns, now_ns)
+        touched: SymbolTrack | None = None  # it alone
+        if isinstance(message, ExecutionEvent):
+            touched = self._by_symbol.get(message.symbol)
+            is_news = self._news.on_event(message, now_ns, self._by_symbol)
+        else:
+            is_news = self._news.on_snapshot(message, now_ns, self._by_symbol)
             if message.quality != self._bench.quality:
                 self._bench.quality = message.quality
                 self._waiting.price()
-        else:
-            self._news.on_event(message, self._now_ns, self._by_symbol)
-        self._follow_market(self._now_ns)
-        self._watch_risk(self._now_ns)
-        self._wait(self._by_symbol.get(message.symbol) if type(message) is ExecutionEvent else None)
+        self._follow_market(now_ns)
+        if self._watch_risk(now_ns) or is_news:
+            self._wait(touched)
         return self._transitions.take_outputs()
 
     def on_execution_gap(self) -> None:
@@ -440,26 +442,32 @@ class StrategyCore:
             self._transitions.fire(track, trigger, ts_ns, reason)
         self._waiting.refresh_all()
 
-    def _watch_risk(self, ts_ns: int) -> None:
-        """Act on what the account forbids: after each word of execution, and when a limit ends by time."""
+    def _watch_risk(self, ts_ns: int) -> bool:
+        """Act on what the account forbids: after each word of execution, and when a limit ends by time.
+
+        Returns False when neither a symbol nor the time to look again has changed.
+        """
         if self._watched is self._account.snapshot and ts_ns < (self._risk_due_ns or 0):
-            return  # no later word of execution's account, and nothing has ended since
+            return False  # no later word of execution's account, and nothing has ended since
         account = self._account.money(ts_ns)
         if account is None:
-            return
-        self._watched, config = self._account.snapshot, self._bench.config.risk
-        ends = [(ts_ns // _NS_PER_DAY + 1) * _NS_PER_DAY]
+            return False
+        self._watched, config, before_ns = (
+            self._account.snapshot, self._bench.config.risk, self._risk_due_ns,
+        )  # fmt: skip
+        self._risk_due_ns = (ts_ns // _NS_PER_DAY + 1) * _NS_PER_DAY
         if account.paused_until_ns > ts_ns:
-            ends.append(account.paused_until_ns)
-        self._risk_due_ns = min(ends)
-        stops = account_stops(account, config)
-        if bool(stops) != self._stopped:
+            self._risk_due_ns = min(self._risk_due_ns, account.paused_until_ns)
+        stops, must_close = account_stops(account, config), forces_close(account, config)
+        has_turned = bool(stops) != self._stopped
+        if has_turned:
             self._stopped = bool(stops)
             trigger = Trigger.RISK_BLOCKED if stops else Trigger.RISK_CLEARED
             self._fire_all(trigger, ts_ns, "; ".join(stops))
-        if forces_close(account, config):
+        if must_close:
             self._watched = None
             self._fire_all(Trigger.FORCE_CLOSE, ts_ns, "; ".join(stops))
+        return has_turned or must_close or self._risk_due_ns != before_ns
 
     def _fire_all(self, trigger: Trigger, ts_ns: int, reason: str) -> None:
         for track in self._by_symbol.values():

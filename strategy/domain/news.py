@@ -56,20 +56,21 @@ _POSITION: dict[EventType, Trigger] = {
     EventType.POSITION_CLOSED_BY_EXCHANGE: Trigger.CLOSED_BY_EXCHANGE,
     EventType.EXECUTION_ERROR: Trigger.EXECUTION_FAILED,
 }
-_ENTRY_ENDS = (
-    Trigger.ENTRY_FILLED,
-    Trigger.ENTRY_REJECTED,
-    Trigger.ENTRY_CANCELED,
-    Trigger.ENTRY_CANCELED_PART_FILLED,
+_ENTRY_ENDS = frozenset(
+    {
+        Trigger.ENTRY_FILLED,
+        Trigger.ENTRY_REJECTED,
+        Trigger.ENTRY_CANCELED,
+        Trigger.ENTRY_CANCELED_PART_FILLED,
+    }
 )
 # A refused request, whose rejection has moved the symbol already, and an alert.
 _FOR_WATCHERS = ("REJECTED", "ALERT")
 _MANAGED_LEGS = ("STOP", "TP", "DCA")
-_POSITION_ENDS = (
-    Trigger.POSITION_CLOSED,
-    Trigger.CLOSED_BY_EXCHANGE,
-    Trigger.CLOSED_TO_REVERSE,
+_POSITION_ENDS = frozenset(
+    {Trigger.POSITION_CLOSED, Trigger.CLOSED_BY_EXCHANGE, Trigger.CLOSED_TO_REVERSE}
 )
+_ENDS = _ENTRY_ENDS | _POSITION_ENDS
 
 
 class NewsState(msgspec.Struct, frozen=True):
@@ -117,31 +118,44 @@ class ExecutionNews:
 
     # -- events ---------------------------------------------------------------------------------
 
-    def on_event(self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]) -> None:
-        """Move the symbol (or every symbol) the event speaks of."""
+    def on_event(self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]) -> bool:
+        """Move the symbol (or every symbol) the event speaks of; False when all is as it was."""
+        is_alarm = event.type in _EVERY_SYMBOL
+        if is_alarm:
+            self._note_safe_mode(event)
+        if not self._execution_run:
+            return is_alarm  # before the first snapshot there is nothing it could be compared with
+        if is_alarm and not event.symbol:
+            for each in tracks.values():
+                self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
+            return True
+        if event.type is EventType.EXECUTION_ERROR and event.status in _FOR_WATCHERS:
+            return False
+        if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
+            return is_alarm  # execution's own business: stop and take-profits that it manages
+        return self._on_own_event(event, now_ns, tracks) or is_alarm
+
+    def _note_safe_mode(self, event: ExecutionEvent) -> None:
         if event.type is EventType.SAFE_MODE_ON:
             self._account.safe_mode_reasons = (event.reason or "switched on",)
         elif event.type is EventType.SAFE_MODE_OFF:
             self._account.safe_mode_reasons = ()
-        if not self._execution_run:
-            return  # before the first snapshot there is nothing the event could be compared with
-        if event.type in _EVERY_SYMBOL and not event.symbol:
-            for each in tracks.values():
-                self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
-            return
-        if event.type is EventType.EXECUTION_ERROR and event.status in _FOR_WATCHERS:
-            return
-        if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
-            return  # execution's own business: stop and take-profits of a position it manages
+
+    def _on_own_event(
+        self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]
+    ) -> bool:
         track = tracks.get(event.symbol)
         trigger = None if track is None else _trigger(event, track)
         if track is None or trigger is None:
             self.stale_events += 1
-            return
+            return False
         trigger = self._turned(trigger, track)
-        self._note_holdings(track, trigger, event)
-        if not self._fire(track, trigger, event, now_ns):
+        is_noted = self._note_holdings(track, trigger, event)
+        if self._fire(track, trigger, event, now_ns):
+            return True
+        if is_noted:
             self._transitions.note_deadline(track)
+        return is_noted
 
     def _turned(self, trigger: Trigger, track: SymbolTrack) -> Trigger:
         """A close that was asked for in order to turn round does so, unless safe mode came between."""
@@ -150,7 +164,8 @@ class ExecutionNews:
             return trigger if self._account.safe_mode_reasons else Trigger.CLOSED_TO_REVERSE
         return trigger
 
-    def _note_holdings(self, track: SymbolTrack, trigger: Trigger, event: ExecutionEvent) -> None:
+    def _note_holdings(self, track: SymbolTrack, trigger: Trigger, event: ExecutionEvent) -> bool:
+        """What is held by now, or asked for; False when nothing of it may have changed."""
         if trigger in _ENTRY_ENDS:
             track.pending = None
         elif trigger in _POSITION_ENDS:
@@ -158,6 +173,8 @@ class ExecutionNews:
             track.pending, track.side, track.exposure = None, None, None
         if event.position_lots and trigger not in _POSITION_ENDS:
             track.side = Side.LONG if event.position_lots > 0 else Side.SHORT
+            return True
+        return trigger in _ENDS
 
     def _fire(
         self, track: SymbolTrack, trigger: Trigger, event: ExecutionEvent, now_ns: int
@@ -171,21 +188,26 @@ class ExecutionNews:
 
     def on_snapshot(
         self, snapshot: ExecutionSnapshot, now_ns: int, tracks: dict[str, SymbolTrack]
-    ) -> None:
-        """Adopt the account, then repair every symbol that believes something else."""
+    ) -> bool:
+        """Adopt the account, then repair every symbol that believes something else.
+
+        Returns False when all but the account's figures is as it was.
+        """
         if not self.adopted and not self._covers_earlier_requests(snapshot):
-            return
+            return False
         restarted = self._execution_run not in ("", snapshot.execution_run)
         self.adopted, self._earlier = True, None
         self._execution_run = snapshot.execution_run
         self._account.take(snapshot)
-        self._follow_safe_mode(snapshot, now_ns, tracks)
+        is_news = self._follow_safe_mode(snapshot, now_ns, tracks)
         positions = {position.symbol: position for position in snapshot.positions}
         entries = snapshot.pending_entries
         for symbol, track in tracks.items():
             is_held = track.pending is not None or track.state not in _HOLDS_NOTHING
             if is_held or symbol in positions or symbol in entries:
+                is_news = True
                 self._repair(track, positions.get(symbol), snapshot, now_ns, restarted)
+        return is_news
 
     def _covers_earlier_requests(self, snapshot: ExecutionSnapshot) -> bool:
         """An earlier run of ours may have requests on their way: wait until they are read or dead."""
@@ -200,15 +222,16 @@ class ExecutionNews:
 
     def _follow_safe_mode(
         self, snapshot: ExecutionSnapshot, now_ns: int, tracks: dict[str, SymbolTrack]
-    ) -> None:
+    ) -> bool:
         was_on = bool(self._account.safe_mode_reasons)
         self._account.safe_mode_reasons = snapshot.safe_mode_reasons
         if was_on == bool(snapshot.safe_mode_reasons):
-            return
+            return False
         trigger = Trigger.SAFE_MODE_OFF if was_on else Trigger.SAFE_MODE_ON
         reason = ", ".join(snapshot.safe_mode_reasons) or "safe mode ended"
         for track in tracks.values():
             self._transitions.fire(track, trigger, now_ns, reason)
+        return True
 
     def _repair(
         self,

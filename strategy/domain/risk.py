@@ -55,8 +55,9 @@ class AccountRisk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def daily_pnl_pct(self) -> float:
         """Percent of the equity the day began with."""
-        began_with = self.equity - self.daily_pnl
-        return 100.0 * self.daily_pnl / began_with if began_with > 0 else 0.0
+        daily_pnl = self.daily_pnl
+        began_with = self.equity - daily_pnl
+        return 100.0 * daily_pnl / began_with if began_with > 0 else 0.0
 
     @property
     def drawdown_pct(self) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strategy.domain.attention import Mode, Watch
+from strategy.domain.config import StrategyConfig
 from strategy.domain.evaluations import Evaluations
+from strategy.domain.gate import CostModel
 from strategy.domain.messages import SymbolState
 from strategy.domain.signals import Bench, panic_closes
 from strategy.domain.tracks import SymbolTrack
@@ -27,6 +29,7 @@ class Waiting:
         self._watch = Watch(len(symbols))
         self.table = [bench.by_symbol[symbol] for symbol in symbols]
         self.version = 0  # of what is waited for
+        self._priced: list[tuple[CostModel, StrategyConfig] | None] = [None] * len(symbols)
         self._faces: list[tuple[object, ...]] = [()] * len(symbols)  # as last told to the watch
         self._clock: tuple[int | None, int, bool] | None = None
         self._found: tuple[Evaluations, int, int] | None = (
@@ -52,10 +55,12 @@ class Waiting:
 
     def price(self) -> None:
         """What a round trip costs, and the thresholds that go with it: by config and measured quality."""
-        self.version += 1
         for place, track in enumerate(self.table):
             config = self._bench.config.strategy_for(track.symbol)
-            track.cost = self._bench.cost(track.symbol)
+            cost = self._bench.cost(track.symbol)
+            if self._priced[place] == (cost, config):
+                continue
+            self._priced[place], track.cost, self.version = (cost, config), cost, self.version + 1
             self._watch.set_gate(
                 place,
                 track.cost,
