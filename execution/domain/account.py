@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -15,7 +15,7 @@ from execution.domain.trade import ManagedTrade, Quote
 from failover.domain.days import utc_day
 from market.domain.instruments import Instrument
 from strategy.domain.config import RiskConfig
-from strategy.domain.risk import AccountRisk
+from strategy.domain.risk import AccountRisk, Exposure
 
 _HOUR_NS = 3_600_000_000_000
 
@@ -84,6 +84,12 @@ def _price_ticks(trade: ManagedTrade, quote: Quote | None) -> float:
     return (quote.price_ticks if quote is not None else 0.0) or trade.valued_ticks
 
 
+def _margin_usdt(exposures: Sequence[Exposure]) -> float:
+    if len(exposures) < 2:
+        return exposures[0].margin_usdt if exposures else 0.0
+    return math.fsum([each.margin_usdt for each in exposures])
+
+
 def account_risk(
     book: AccountBook,
     trades: Iterable[ManagedTrade],
@@ -100,14 +106,16 @@ def account_risk(
     """
     exposures, open_usdt, unpriced = [], 0.0, []
     for trade in trades:
-        instrument, quote = instruments[trade.symbol], quotes.get(trade.symbol)
-        price_ticks = _price_ticks(trade, quote)
-        if trade.position_lots > 0:
-            trade.valued_ticks = price_ticks
-            if not price_ticks:
-                unpriced.append(trade.symbol)
-        open_usdt += open_result_usdt(trade, price_ticks, instrument)[0]
-        exposures.append(trade_exposure(trade, orders, instrument, limits_for(trade.symbol)))
+        symbol = trade.symbol
+        instrument = instruments[symbol]
+        if trade.entered_lots:
+            price_ticks = _price_ticks(trade, quotes.get(symbol))
+            if trade.position_lots > 0:
+                trade.valued_ticks = price_ticks
+                if not price_ticks:
+                    unpriced.append(symbol)
+            open_usdt += open_result_usdt(trade, price_ticks, instrument)[0]
+        exposures.append(trade_exposure(trade, orders, instrument, limits_for(symbol)))
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
     if not unpriced:
         book.roll_day(now_ns, equity)
@@ -115,7 +123,7 @@ def account_risk(
     return AccountRisk(
         ts_ns=now_ns,
         equity=equity,
-        available=max(equity - math.fsum(each.margin_usdt for each in exposures), 0.0),
+        available=max(equity - _margin_usdt(exposures), 0.0),
         equity_peak=book.equity_peak_usdt,
         realized_pnl_today=float(book.realized_today_usdt),
         unrealized_pnl=open_usdt,

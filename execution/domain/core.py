@@ -49,6 +49,8 @@ from strategy.domain.messages import (
     RiskSnapshot,
 )
 
+_ORDER_NEWS = (OrderUpdated, OrderFilled, CommandRefused)
+
 
 class CoreMemory(msgspec.Struct, kw_only=True):
     """All that a core's next outputs depend on, its config and instruments apart."""
@@ -117,20 +119,24 @@ class ExecutionCore:
     def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
         """News of an order, a position or the account; anything heard before changes nothing."""
         now = self._work.tick_clock(now_ns)
-        if isinstance(update, FundingPaid):
-            self._work.settled.pop(update.symbol, None)
-            self._trades.on_funding(update, now)
-        elif isinstance(update, OrderUpdated | OrderFilled | CommandRefused):
-            self._work.settled.pop(update.symbol, None)
-            self._on_order_news(update, now)
+        if isinstance(update, _ORDER_NEWS):
+            self._on_order_news(update, self._work.settled.pop(update.symbol, None), now)
         elif isinstance(update, PositionUpdated):
             self._positions.on_position(update, now)
+        elif isinstance(update, FundingPaid):
+            self._work.settled.pop(update.symbol, None)
+            self._trades.on_funding(update, now)
         # WalletUpdated repeats what fills and funding have said.
         return self._work.take()
 
-    def _on_order_news(self, update: OrderUpdated | OrderFilled | CommandRefused, now: int) -> None:
+    def _on_order_news(
+        self, update: OrderUpdated | OrderFilled | CommandRefused, looked_ns: int | None, now: int
+    ) -> None:
+        """`looked_ns`: when the trade of its symbol was looked at last, if it wanted nothing since."""
         order = self._work.state.orders.get(update.client_order_id)
-        if isinstance(update, OrderFilled):
+        if order is not None and isinstance(update, OrderUpdated):
+            self._trades.on_update(order, update, looked_ns, now)
+        elif isinstance(update, OrderFilled):
             if order is not None:
                 self._trades.on_fill(order, update, now)
             else:
@@ -138,12 +144,10 @@ class ExecutionCore:
             self._positions.on_fill(update)
         elif isinstance(update, CommandRefused) and update.command == "LEVERAGE":
             self._trades.on_leverage_refused(update, now)
-        elif order is None:
-            self._work.note_error(f"update of unknown order {update.client_order_id}", now)
-        elif isinstance(update, OrderUpdated):
-            self._trades.on_update(order, update, now)
-        else:
+        elif order is not None and isinstance(update, CommandRefused):
             self._trades.on_refused(order, update, now)
+        else:
+            self._work.note_error(f"update of unknown order {update.client_order_id}", now)
 
     def on_quotes(
         self, frames: Frames, start: int = 0, stop: int | None = None

@@ -128,9 +128,12 @@ def _worst(
     instrument: Instrument,
     limits: RiskConfig,
 ) -> Exposure:
-    filled = [(price, lots) for price, lots in legs if lots > 0]
-    lots = sum(each for _, each in filled)
-    average = sum(price * each for price, each in filled) / lots if lots else 0.0
+    lots, value = 0, 0.0
+    for price, each in legs:
+        if each > 0:
+            lots += each
+            value += price * each
+    average = value / lots if lots else 0.0
     if stop_ticks is None:
         distance_bps = plan.stop.distance_bps
         stop_ticks = plan.stop.price_ticks

@@ -26,7 +26,10 @@ class PositionCheck:
             return
         state.position_told_ns[symbol] = update.venue_ts_ns
         before = state.position_doubts.pop(symbol, None)
-        if update.lots != self._work.signed_position(symbol):
+        is_in_doubt = update.lots != self._work.signed_position(symbol)
+        if is_in_doubt or before is not None:
+            self._work.settled.pop(symbol, None)  # what may be added has changed
+        if is_in_doubt:
             state.position_doubts[symbol] = PositionDoubt(
                 symbol=symbol,
                 lots=update.lots,
@@ -46,6 +49,7 @@ class PositionCheck:
         is_explained = doubt.lots == self._work.signed_position(symbol)
         if is_explained or fill.venue_ts_ns > doubt.venue_ts_ns:
             del state.position_doubts[symbol]
+            self._work.settled.pop(symbol, None)
 
     def on_time(self, now: int) -> None:
         """A difference that has stayed is believed: never are lots left that nobody looks after."""

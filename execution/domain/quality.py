@@ -26,6 +26,7 @@ ADVERSE_HORIZON_S = 5
 NEVER_NS = 2**63 - 1
 _NS_PER_S = 1_000_000_000
 _MARKOUT_GRACE_NS = 2 * _NS_PER_S  # a frame later than this after the horizon says nothing of it
+_NEVER_THERE = (VenueOrderStatus.REJECTED, VenueOrderStatus.EXPIRED)
 _NOT_THE_VENUE = "ORDER_LOG_UNWRITABLE"  # refused on our side: no fault of the execution
 
 
@@ -198,13 +199,18 @@ class QualityTracker:
         followed = self.state.orders.get(order.client_order_id)
         if followed is None:
             return
-        followed.qty_lots = max(order.qty_lots, followed.filled_lots)
-        if followed.is_conditional and order.trigger_ticks and not followed.touch_ticks:
-            followed.reference_ticks = float(order.trigger_ticks)  # a stop is moved while it waits
-        has_arrived = update.status not in (VenueOrderStatus.REJECTED, VenueOrderStatus.EXPIRED)
-        if has_arrived and (update.triggered or not followed.is_conditional):
-            self._arrive(followed, quote, now_ns)
-        self._end_if_final(followed, order, now_ns)
+        qty_lots, filled_lots = order.qty_lots, followed.filled_lots
+        followed.qty_lots = max(filled_lots, qty_lots)
+        if not followed.touch_ticks:
+            if followed.is_conditional and order.trigger_ticks:
+                # a stop is moved while it waits
+                followed.reference_ticks = float(order.trigger_ticks)
+            if update.status not in _NEVER_THERE and (
+                update.triggered or not followed.is_conditional
+            ):
+                self._arrive(followed, quote, now_ns)
+        if order.state.is_final:
+            self._end(followed, order, now_ns)
 
     def on_fill(self, order: Order, fill: OrderFilled, quote: Quote | None, now_ns: int) -> None:
         """One execution, counted before by the order itself."""
@@ -217,7 +223,8 @@ class QualityTracker:
         followed.filled_tick_lots += fill.price_ticks * fill.qty_lots
         followed.maker_lots += fill.qty_lots if fill.is_maker else 0
         self._await_markouts(followed, fill, now_ns)
-        self._end_if_final(followed, order, now_ns)
+        if order.state.is_final:
+            self._end(followed, order, now_ns)
 
     def _arrive(self, followed: FollowedOrder, quote: Quote | None, now_ns: int) -> None:
         if followed.touch_ticks or quote is None or not quote.has_touch:
@@ -229,13 +236,10 @@ class QualityTracker:
     def _await_markouts(self, followed: FollowedOrder, fill: OrderFilled, now_ns: int) -> None:
         waiting = self.state.markouts.setdefault(followed.symbol, [])
         value = fill.price_ticks * fill.qty_lots
+        own = [m for m in waiting if m.client_order_id == followed.client_order_id]
         for horizon_s in MARKOUT_HORIZONS_S:
             due_ns = now_ns + horizon_s * _NS_PER_S
-            same = next(
-                (m for m in waiting
-                 if m.client_order_id == followed.client_order_id and m.due_ns == due_ns),
-                None,
-            )  # fmt: skip
+            same = next((m for m in own if m.due_ns == due_ns), None)
             if same is not None:
                 same.tick_lots, same.lots = same.tick_lots + value, same.lots + fill.qty_lots
                 continue
@@ -252,11 +256,10 @@ class QualityTracker:
                 )
             )
 
-    def _end_if_final(self, followed: FollowedOrder, order: Order, now_ns: int) -> None:
-        if order.state.is_final:
-            followed.outcome, followed.last_error = order.state.value, order.last_error
-            followed.ended_ns = followed.ended_ns or now_ns
-            self._finish_if_complete(followed, now_ns)
+    def _end(self, followed: FollowedOrder, order: Order, now_ns: int) -> None:
+        followed.outcome, followed.last_error = order.state.value, order.last_error
+        followed.ended_ns = followed.ended_ns or now_ns
+        self._finish_if_complete(followed, now_ns)
 
     # -- frames -----------------------------------------------------------------------------------------
 
@@ -283,10 +286,13 @@ class QualityTracker:
         known = self._due_of.get(symbol)
         if known is None or known.waiting is not waiting:
             last: dict[str, int] = {}
+            first_ns = NEVER_NS
             for markout in waiting:
-                before_ns = last.get(markout.client_order_id, 0)
-                last[markout.client_order_id] = max(before_ns, markout.due_ns)
-            first_ns = min(markout.due_ns for markout in waiting)
+                due_ns = markout.due_ns
+                if due_ns < first_ns:
+                    first_ns = due_ns
+                if due_ns > last.get(markout.client_order_id, 0):
+                    last[markout.client_order_id] = due_ns
             known = self._due_of[symbol] = _Dues(waiting, first_ns, min(last.values()))
         return known
 
@@ -348,8 +354,10 @@ class QualityTracker:
             self._judge_if_complete(symbol, plan_id, now_ns)
 
     def _judge_if_complete(self, symbol: str, plan_id: str, now_ns: int) -> None:
-        if not any(order.plan_id == plan_id for order in self.state.orders.values()):
-            self._symbol(symbol).on_records_complete(plan_id, now_ns, self._config_of(symbol))
+        for order in self.state.orders.values():
+            if order.plan_id == plan_id:
+                return
+        self._symbol(symbol).on_records_complete(plan_id, now_ns, self._config_of(symbol))
 
     def take_finished(self) -> list[FollowedOrder]:
         finished, self.finished = self.finished, []

@@ -87,9 +87,11 @@ class QualityFigures(msgspec.Struct, kw_only=True):
         It is part of what an entry must pay for, so a bad one keeps away the entries that could better it:
         without new ones it halves with each `half_life_s`, in steps of ten minutes.
         """
+        cost_bps = _counted(self.adverse, min_orders) or 0.0
+        if cost_bps <= 0.0:
+            return 0.0
         idle_steps = max(now_ns - self.adverse.last_ns, 0) // _FADE_STEP_NS
-        fade = 2.0 ** -(idle_steps * _FADE_STEP_NS / _NS_PER_S / config.half_life_s)
-        return max(_counted(self.adverse, min_orders) or 0.0, 0.0) * fade
+        return cost_bps * 2.0 ** -(idle_steps * _FADE_STEP_NS / _NS_PER_S / config.half_life_s)
 
     def next_fade_ns(self, now_ns: int) -> int | None:
         """When `adverse_bps` next changes by itself; None while there is nothing to fade."""
@@ -100,7 +102,7 @@ class QualityFigures(msgspec.Struct, kw_only=True):
 
 
 def _counted(mean: DecayedMean, min_orders: int) -> float | None:
-    return mean.value if mean.count >= min_orders else None
+    return mean.total / mean.weight if mean.count >= min_orders and mean.weight > 0 else None
 
 
 def penalties(
@@ -110,20 +112,27 @@ def penalties(
     fill_ratio = _counted(figures.fill_ratio, min_orders)
     floor = config.fill_ratio_floor_pct / 100
     missing = 0.0 if fill_ratio is None or not floor else 1 - fill_ratio / floor
-    parts = {
-        "slippage": (_counted(figures.touch_slippage, min_orders) or 0.0)
-        / config.slippage_worst_bps,
-        "adverseMarkout": figures.adverse_bps(min_orders, now_ns, config)
-        / config.markout_worst_bps,
-        "rejects": (_counted(figures.rejects, min_orders) or 0.0) * 100 / config.reject_worst_pct,
-        "fillRatio": max(missing, 0.0) * config.fill_ratio_weight,
+    slippage_bps = _counted(figures.touch_slippage, min_orders) or 0.0
+    adverse_bps = figures.adverse_bps(min_orders, now_ns, config)
+    rejects = _counted(figures.rejects, min_orders) or 0.0
+    return {
+        "slippage": _part(slippage_bps / config.slippage_worst_bps),
+        "adverseMarkout": _part(adverse_bps / config.markout_worst_bps),
+        "rejects": _part(rejects * 100 / config.reject_worst_pct),
+        "fillRatio": _part(max(missing, 0.0) * config.fill_ratio_weight),
     }
-    return {name: min(max(part, 0.0), 1.0) for name, part in parts.items()}
+
+
+def _part(share: float) -> float:
+    return 0.0 if share <= 0.0 else min(share, 1.0)
 
 
 def score(parts: dict[str, float]) -> float:
     """0 (worst) to 100."""
-    return 100.0 * math.prod(1 - part for part in parts.values())
+    left = 1.0
+    for part in parts.values():
+        left *= 1 - part
+    return 100.0 * left
 
 
 def in_words(figures: QualityFigures, parts: dict[str, float]) -> str:

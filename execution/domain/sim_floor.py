@@ -56,16 +56,18 @@ class SimFloor:
         self.market = SimMarket(instruments)
         deposit = Decimal(repr(settings.base.sim_balance_usdt))
         self.memory = SimMemory(venue_id=venue_id, ledger=SimLedger(deposit_usdt=deposit))
-        self.complete_memory()
         self.reports = SimReports(self._latency_ns(), lambda: self.memory.now_ns)
         self.changed: set[str] = set()  # symbols whose position or margin changed in this event
+        self._held: list[str] | None = None  # asked for at every step, changed by fills alone
         self.liquidated: set[str] = set()  # positions the venue took over in this event
+        self.complete_memory()
 
     def _latency_ns(self) -> int:
         return self.settings.base.sim_latency_ms * 1_000_000
 
     def complete_memory(self) -> None:
         """Every symbol has a position, flat or not, always in the same order."""
+        self._held = None
         for symbol in self.instruments:
             self.memory.ledger.position(symbol)
 
@@ -79,19 +81,29 @@ class SimFloor:
         return self.settings.of(symbol).queue_model == "proportional"
 
     def position(self, symbol: str) -> SimPosition:
-        return self.memory.ledger.position(symbol)
+        return self.memory.ledger.positions[symbol]
 
     def held(self) -> list[str]:
         """Symbols with a position, by name."""
-        held = [s for s, p in self.memory.ledger.positions.items() if p.lots]
-        return held if len(held) < 2 else sorted(held)
+        if self._held is None:
+            positions = self.memory.ledger.positions.items()
+            self._held = sorted(symbol for symbol, position in positions if position.lots)
+        return self._held
+
+    def note_fill(self, symbol: str) -> None:
+        """A position has changed."""
+        self.changed.add(symbol)
+        self._held = None
 
     def orders_of(self, symbol: str) -> list[SimOrder]:
-        return [order for order in self.memory.orders.values() if order.symbol == symbol]
+        orders = self.memory.orders
+        return [o for o in orders.values() if o.symbol == symbol] if orders else []
 
     def resting(self, symbol: str) -> list[SimOrder]:
-        orders = self.memory.orders.values()
-        return [o for o in orders if o.symbol == symbol and not o.is_waiting_for_trigger]
+        orders = self.memory.orders
+        if not orders:
+            return []
+        return [o for o in orders.values() if o.symbol == symbol and not o.is_waiting_for_trigger]
 
     def reducible_lots(self, order: SimOrder) -> int:
         """How much of the position this order could close."""

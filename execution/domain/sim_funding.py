@@ -35,7 +35,8 @@ class SimFunding:
 
     def next_due(self) -> tuple[int, str] | None:
         """(instant, symbol) of the first payment to come; None without a position."""
-        return min(((self.due_ns(symbol), symbol) for symbol in self._floor.held()), default=None)
+        held = self._floor.held()
+        return min((self.due_ns(symbol), symbol) for symbol in held) if held else None
 
     def settle(self, symbol: str) -> None:
         """Pay the instant that is due now."""

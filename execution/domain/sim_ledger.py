@@ -11,7 +11,7 @@ and it balances to the last unit whatever the order of fills.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from fractions import Fraction
 from functools import lru_cache
 
@@ -20,6 +20,8 @@ import msgspec
 from execution.domain.venue import OrderSide
 from market.domain.instruments import Instrument
 
+_EXACT = Context(traps=[Inexact])
+_ZERO = Decimal(0)
 FEE_STEP = Decimal("0.00000001")  # Bybit's execFee has 8 decimals
 
 
@@ -50,7 +52,18 @@ class SimPosition(msgspec.Struct, kw_only=True):
 
     @property
     def average_entry_ticks(self) -> float:
-        return float(self.entry_cost / self.lots) if self.lots else 0.0
+        if not self.lots:
+            return 0.0
+        return self.entry_numerator / (self.entry_denominator * self.lots)
+
+
+class _NotWhole(ArithmeticError):
+    """Reckon with fractions."""
+
+
+def _as_quotient(value: Decimal) -> Decimal:
+    """Written as `decimal_of` its ratio would be: no zeros behind the last digit that counts."""
+    return _EXACT.add(value.normalize(_EXACT), _ZERO)
 
 
 def decimal_of(value: Fraction) -> Decimal:
@@ -124,6 +137,28 @@ class SimLedger(msgspec.Struct, kw_only=True):
 
     def wallet_usdt(self, instruments: Mapping[str, Instrument]) -> Decimal:
         """What would be left if every open position were closed at its average entry, free of cost."""
+        try:
+            return _as_quotient(self._whole_wallet_usdt(instruments))
+        except (Inexact, _NotWhole):
+            return decimal_of(self._exact_wallet_usdt(instruments))
+
+    def _whole_wallet_usdt(self, instruments: Mapping[str, Instrument]) -> Decimal:
+        """The wallet while every entry cost is a whole number of tick-lots.
+
+        Raises: _NotWhole, Inexact: it takes fractions to say it.
+        """
+        wallet = self.deposit_usdt
+        for symbol, position in self.positions.items():
+            if not position.has_traded:
+                continue
+            if position.entry_denominator != 1:
+                raise _NotWhole
+            unit = tick_lot_usdt(instruments[symbol])
+            gained = _EXACT.multiply(unit, position.entry_numerator - position.spent_tick_lots)
+            wallet = _EXACT.add(wallet, _EXACT.subtract(gained, position.paid_usdt))
+        return wallet
+
+    def _exact_wallet_usdt(self, instruments: Mapping[str, Instrument]) -> Fraction:
         wallet = Fraction(self.deposit_usdt)
         for symbol, position in self.positions.items():
             if not position.has_traded:
@@ -131,4 +166,4 @@ class SimLedger(msgspec.Struct, kw_only=True):
             unit = Fraction(tick_lot_usdt(instruments[symbol]))
             wallet += (position.entry_cost - position.spent_tick_lots) * unit
             wallet -= Fraction(position.paid_usdt)
-        return decimal_of(wallet)
+        return wallet

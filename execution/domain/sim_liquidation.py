@@ -40,7 +40,7 @@ class SimLiquidation:
                 if self._is_beyond(symbol):
                     self._isolated(symbol)
         elif self._margins.spare_usdt() <= 0:
-            self._cross(held)
+            self._cross([*held])
 
     def _is_beyond(self, symbol: str) -> bool:
         sign = 1 if self._floor.position(symbol).lots > 0 else -1

@@ -172,6 +172,8 @@ class SimMargins:
         if plus is not None:
             orders.append(plus)
         locked = _ZERO
+        if not orders:
+            return locked
         for sign in (1, -1):
             free_lots = max(-sign * self._floor.position(symbol).lots, 0)
             for order in orders:

@@ -174,7 +174,7 @@ class SimMatching:
         order.filled_lots += lots
         order.fills += 1
         memory.ledger.apply(symbol, order.side, tick, lots, fee)
-        floor.changed.add(symbol)
+        floor.note_fill(symbol)
         if not before:
             memory.funded_until_ns[symbol] = memory.now_ns
         floor.reports.add(

@@ -49,7 +49,7 @@ class SimReports:
     @property
     def heard_at_ns(self) -> int:
         """When a report made now is heard."""
-        return self.now_ns + self.latency_ns
+        return self._clock() + self.latency_ns
 
     def add(self, update: VenueUpdate) -> None:
         self._out.append(update)
@@ -59,7 +59,7 @@ class SimReports:
         return updates
 
     def tell(self, order: SimOrder, status: VenueOrderStatus, reason: str = "") -> None:
-        now = self.now_ns
+        now = self._clock()
         order.revision += 1
         self._out.append(
             OrderUpdated(

@@ -82,17 +82,17 @@ class SimulatedExchange:
         memory = self._floor.memory
         memory.numbers += 1
         way_ns = latency_ns(command, self._floor.settings.base, memory.numbers)
-        before = [  # of one order, commands keep their order
-            p.active_at_ns
-            for p in memory.pending
-            if p.command.client_order_id == command.client_order_id
-        ]
-        at_ns = max(command.decision_ts_ns + way_ns, memory.now_ns, *before)
+        at_ns = max(command.decision_ts_ns + way_ns, memory.now_ns)
+        for p in memory.pending:  # of one order, commands keep their order
+            if p.active_at_ns > at_ns and p.command.client_order_id == command.client_order_id:
+                at_ns = p.active_at_ns
         memory.pending.append(
             PendingCommand(active_at_ns=at_ns, number=memory.numbers, command=command)
         )
-        memory.pending.sort(key=lambda p: (p.active_at_ns, p.number))
-        self._due_ns = None
+        if len(memory.pending) > 1:
+            memory.pending.sort(key=lambda p: (p.active_at_ns, p.number))
+        if self._due_ns is not None and at_ns < self._due_ns:
+            self._due_ns = at_ns
 
     amend = submit
     cancel = submit
@@ -108,9 +108,7 @@ class SimulatedExchange:
     def is_idle(self) -> bool:
         """No order, no command and no position: nothing the market does can matter."""
         memory = self._floor.memory
-        if memory.orders or memory.pending or memory.waiting:
-            return False
-        return all(not position.lots for position in memory.ledger.positions.values())
+        return not (memory.orders or memory.pending or memory.waiting or self._floor.held())
 
     @property
     def has_commands(self) -> bool:
@@ -132,16 +130,16 @@ class SimulatedExchange:
         Returns (index of the next message, updates): a driver in event time delivers them before it
         shows the venue anything later. At the end the index is `stop` (default: the chunk's length).
         """
-        chunk, position = self._usable(chunk), start
+        chunk, position, reports = self._usable(chunk), start, self._floor.reports
         end = len(chunk) if stop is None else stop
         while position < end:
             position, has_seen = self._step(chunk, position, end)
-            if not self._floor.reports.is_empty:
+            if not reports.is_empty:
                 if has_seen:
                     break
                 # heard of when the message arrives that lets this time pass
                 end = min(end, position + 1)
-        return position, self._floor.reports.take()
+        return position, reports.take()
 
     def _usable(self, chunk: EventChunk) -> EventChunk:
         """A chunk shown piece by piece is made usable once."""
@@ -153,8 +151,11 @@ class SimulatedExchange:
         """Run to whatever comes first: a message that matters (True), a due instant, or `stop`."""
         if self._queues_are_older:
             self._hand_over_queues()
-        memory, due_ns = self._floor.memory, self._next_due_ns()
-        position, memory.now_ns, matters = self.books.run(
+        floor, due_ns = self._floor, self._due_ns
+        if due_ns is None:
+            due_ns = self._next_due_ns()
+        memory = floor.memory
+        position, memory.now_ns, matters = floor.market.books.run(
             chunk, position, memory.now_ns, due_ns, stop
         )
         self._queues_are_newer = True

@@ -170,11 +170,16 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
 
     def order_of(self, leg: str, orders: Mapping[str, Order]) -> Order | None:
         """The newest order of a leg while it is live."""
-        order = orders.get(self.orders.get(leg, ""))
-        return order if order is not None and not order.state.is_final else None
+        identity = self.orders.get(leg)
+        order = None if identity is None else orders.get(identity)
+        return None if order is None or order.state.is_final else order
 
-    def live_orders(self, orders: Mapping[str, Order]) -> list[Order]:
-        return [o for leg in self.orders if (o := self.order_of(leg, orders)) is not None]
+    def has_live_orders(self, orders: Mapping[str, Order]) -> bool:
+        for identity in self.orders.values():
+            order = orders.get(identity)
+            if order is not None and not order.state.is_final:
+                return True
+        return False
 
     def on_fill(self, leg: str, fill: OrderFilled) -> None:
         """Book one execution of one of our legs."""
@@ -263,8 +268,9 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         return (self.exit_tick_lots - cost) * unit - self.costs_usdt
 
     def unrealized_usdt(self, instrument: Instrument, price_ticks: float) -> float:
+        lots = self.entered_lots - self.exited_lots
         unit = float(instrument.tick_size * instrument.qty_step)
-        return self.gain_ticks(price_ticks) * self.position_lots * unit
+        return self.gain_ticks(price_ticks) * lots * unit
 
     def open_risk_usdt(self, instrument: Instrument, limits: RiskConfig) -> float:
         """Loss if the stop is hit now, exit fee and slippage included; negative: the stop is in profit."""

@@ -32,9 +32,11 @@ from execution.domain.trade_scene import AT_REST, MS, Scene
 
 def plan_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     """Everything to be done for `trade` now, protection first. Changes the trade's own bookkeeping."""
-    _decide_phase(trade, scene)
     if trade.position_lots <= 0:
+        if trade.entered_lots:
+            begin_close(trade, "FLAT")  # a late entry fill after flat is unwound, not managed anew
         return [*entry_actions(trade, scene), *sweep(trade, scene)]
+    _decide_phase(trade, scene)
     actions = [] if trade.is_stray else stop_actions(trade, scene)
     if trade.phase is TradePhase.CLOSING:
         return [*actions, *closing_actions(trade, scene)]
@@ -70,15 +72,13 @@ def on_stop_refused(trade: ManagedTrade, scene: Scene) -> None:
 
 def is_over(trade: ManagedTrade, orders: Mapping[str, Order]) -> bool:
     """Flat and with nothing at the venue that could change that."""
-    started = bool(trade.orders)
-    return started and trade.position_lots <= 0 and not trade.live_orders(orders)
+    if trade.position_lots > 0:
+        return False
+    return bool(trade.orders) and not trade.has_live_orders(orders)
 
 
 def _decide_phase(trade: ManagedTrade, scene: Scene) -> None:
-    if trade.position_lots <= 0:
-        if trade.entered_lots:
-            begin_close(trade, "FLAT")  # a late entry fill after flat is unwound, not managed anew
-        return
+    """What has become of a trade that holds something."""
     if trade.phase is TradePhase.ENTERING and trade.order_of(ENTRY, scene.orders) is None:
         trade.phase = TradePhase.OPEN
     if not trade.is_stray:
@@ -92,8 +92,11 @@ def _decide_phase(trade: ManagedTrade, scene: Scene) -> None:
 
 def _watch_protection(trade: ManagedTrade, scene: Scene) -> None:
     stop, now_ns = trade.order_of(STOP, scene.orders), scene.now_ns
-    covers = stop is not None and stop.leaves_lots >= trade.position_lots
-    if stop is not None and stop.state in AT_REST and covers:
+    if (
+        stop is not None
+        and stop.state in AT_REST
+        and stop.qty_lots - stop.filled_lots >= trade.position_lots
+    ):
         trade.unprotected_since_ns = 0
         trade.protected_since_ns = trade.protected_since_ns or now_ns
         return

@@ -76,8 +76,12 @@ class TradeRunner:
     def __init__(self, work: Workspace) -> None:
         self._work = work
 
-    def on_update(self, order: Order, update: OrderUpdated, now: int) -> None:
+    def on_update(
+        self, order: Order, update: OrderUpdated, looked_ns: int | None, now: int
+    ) -> None:
+        """`looked_ns`: the last look at the trade of its symbol, None where it is due for another."""
         before = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
+        says_anything = order.amending or bool(update.reason) or update.code != VenueCode.OK
         order.on_update(update)
         if update.status != "ACKNOWLEDGED":
             order.amending = False
@@ -89,6 +93,9 @@ class TradeRunner:
         self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)
         trade = self._trade_of(order)
         if trade is None:
+            return
+        if looked_ns == now and not (changed or says_anything or trade.is_stray):
+            self._work.settled[trade.symbol] = now  # looked at since its fill, which said all this
             return
         if before[1:] != after[1:]:
             note_amended(trade, order.leg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from execution.domain.account import open_result_usdt
 from execution.domain.orders import OrderState
 from execution.domain.records import Row, order_snapshot, position_snapshot, tpsl_record
 from execution.domain.trade import STOP, ManagedTrade
@@ -97,8 +96,8 @@ class Views:
         return tuple(order_snapshot(o, self._work.instruments[o.symbol]) for o in live)
 
     def _unrealized_usdt(self, trade: ManagedTrade) -> float:
-        instrument = self._work.instruments[trade.symbol]
-        return open_result_usdt(trade, self._work.price_ticks(trade), instrument)[1]
+        price_ticks = self._work.price_ticks(trade) or trade.average_entry_ticks
+        return trade.unrealized_usdt(self._work.instruments[trade.symbol], price_ticks)
 
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""

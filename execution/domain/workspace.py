@@ -137,7 +137,7 @@ class Workspace:
             self.state.orders,
             self.quotes.get(symbol),
             now_ns,
-            self.config_for(symbol),
+            self._config_of.get(symbol, self.config),
             self.instruments[symbol],
             lambda: self._why_no_adding(symbol, now_ns),
             self._others_lots(trade) if trade.is_stray else 0,

@@ -96,7 +96,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def notional(self, ticks: int, lots: int) -> Decimal:
         """Value in quote coin of `lots` at `ticks`."""
-        return self.ticks_to_price(ticks) * self.lots_to_qty(lots)
+        return (self.tick_size * ticks) * (self.qty_step * lots)
 
     def refusals(self, ticks: int, lots: int, *, is_market: bool, reduce_only: bool) -> list[str]:
         """Every instrument rule the order breaks, in words; empty when it may leave the system.
@@ -104,7 +104,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         The venue does not ask a reduce-only order for the minimum notional.
         """
         reasons = []
-        qty, price = self.lots_to_qty(lots), self.ticks_to_price(ticks)
+        qty, price = self.qty_step * lots, self.tick_size * ticks
         limit = self.max_market_qty if is_market else self.max_qty
         if qty < self.min_qty:
             reasons.append(f"quantity {qty} below minimum {self.min_qty}")

@@ -64,7 +64,7 @@ class VenueFeed:
     def _run_some(self, chunk: EventChunk, stop: int) -> bool:
         if self._shown < self._reached:
             self._show()
-        if self.due_ns != NEVER_NS:
+        if self.due_ns <= chunk.core_ts_ns[stop - 1]:
             waiting = chunk.core_ts_ns[self._reached : stop]
             stop = self._reached + int(waiting.searchsorted(self.due_ns))
             if stop == self._reached:

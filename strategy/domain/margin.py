@@ -70,6 +70,7 @@ class MarginTable:
         self._limits = [_exact(tier.up_to_usdt) for tier in tiers]
         self._rates = [_exact(tier.maintenance_bps) / _BPS for tier in tiers]
         self._leverages = [_exact(tier.max_leverage) for tier in tiers]
+        self._largest: dict[Decimal, Decimal] = {}  # by leverage
         self._deductions = [Decimal(0)]
         for limit, rate, next_rate in zip(self._limits, self._rates, self._rates[1:], strict=False):
             self._deductions.append(self._deductions[-1] + limit * (next_rate - rate))
@@ -94,12 +95,12 @@ class MarginTable:
 
     def largest_value_at(self, leverage: Decimal) -> Decimal:
         """The largest position value, USDT, that may be held at this leverage; 0 where none may."""
-        allowed = [
-            limit
-            for limit, highest in zip(self._limits, self._leverages, strict=True)
-            if leverage <= highest
-        ]
-        return allowed[-1] if allowed else Decimal(0)
+        largest = self._largest.get(leverage)
+        if largest is None:
+            tiers = zip(self._limits, self._leverages, strict=True)
+            allowed = [limit for limit, highest in tiers if leverage <= highest]
+            largest = self._largest[leverage] = allowed[-1] if allowed else Decimal(0)
+        return largest
 
 
 def tier_faults(tiers: Sequence[MarginTier]) -> list[str]:
