@@ -75,7 +75,7 @@ class Dialogue:
         for observer in self._observers:
             observer.on_frames(frames)
 
-    def hear(self, update: VenueUpdate, now_ns: int) -> None:
+    def hear(self, now_ns: int, update: VenueUpdate) -> None:
         """The venue's news reach execution."""
         for observer in self._observers:
             observer.on_venue(update, now_ns)

@@ -43,7 +43,8 @@ class RunFigures:
     def on_frames(self, frames: Frames) -> None:
         self.counts["frames"] += frames.size
         self.counts["trigger frames"] += int((frames["reason"] == FrameReason.TRIGGER).sum())
-        self.frames_by_symbol.update(frames["symbol"].tolist())
+        seen = np.bincount(frames["symbol"])
+        self.frames_by_symbol.update({n: int(seen[n]) for n in np.flatnonzero(seen).tolist()})
         priced = frames["bid_tick"] > 0
         self.crossed_frames += int(
             np.count_nonzero(

@@ -122,7 +122,7 @@ class Pipeline:
             row = self._reach(stretch, row, self._next_goal(stretch, row))
         self._note_quotes(stretch, count)
         while self._market.run(stretch.messages):
-            self._hear_next()
+            self._talk.hear(*self._market.take_news())
 
     def _hear_before(self, stretch: _Stretch, row: int) -> bool:
         """Let everything before frame `row` happen; True when something was heard of it.
@@ -222,11 +222,7 @@ class Pipeline:
         if self._market.due_ns <= now_ns:
             self._note_quotes(stretch, row)
         while self._market.due_ns <= now_ns:
-            self._hear_next()
-
-    def _hear_next(self) -> None:
-        now_ns, update = self._market.take_news()
-        self._talk.hear(update, now_ns)
+            self._talk.hear(*self._market.take_news())
 
     def _note_quotes(self, stretch: _Stretch, end: int) -> None:
         """Execution passes over the frames up to `end`; in a new second it repeats what it holds."""
@@ -267,8 +263,9 @@ class _Stretch:
 
     def next_quiet(self, row: int) -> int:
         """The first frame from `row` on before which the market was silent for long."""
-        at = int(self._quiet_rows.searchsorted(row))
-        return int(self._quiet_rows[at]) if at < self._quiet_rows.size else len(self.frames)
+        if not self._quiet_rows.size or self._quiet_rows[-1] < row:
+            return self.ts_ns.size
+        return int(self._quiet_rows[self._quiet_rows.searchsorted(row)])
 
     def first_at(self, instant_ns: int, start: int, stop: int) -> int:
         """The first frame in start..stop at or after an instant; `stop` when there is none."""

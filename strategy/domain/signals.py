@@ -17,7 +17,7 @@ from strategy.domain.news import ExecutionNews
 from strategy.domain.plan import PlanInput
 from strategy.domain.plans import make_plan
 from strategy.domain.regime import GlobalRegime, GlobalStatus
-from strategy.domain.risk import Exposure, entry_stops, funding_refusals
+from strategy.domain.risk import AccountRisk, Exposure, entry_stops, funding_refusals
 from strategy.domain.state_machine import Trigger
 from strategy.domain.tracks import SymbolTrack
 from strategy.domain.transitions import Figures, Transitions
@@ -87,12 +87,11 @@ def panic_closes(bench: Bench, track: SymbolTrack) -> bool:
     return is_panic and is_held and bench.config.strategy_for(track.symbol).panic_closes
 
 
-def stops(bench: Bench, track: SymbolTrack, ts_ns: int) -> list[str]:
-    """Why no entry of any kind may leave for this symbol now."""
+def stops(bench: Bench, track: SymbolTrack, ts_ns: int, account: AccountRisk | None) -> list[str]:
+    """Why no entry of any kind may leave for this symbol now; `account` as it is now."""
     if not bench.news.adopted:
         return ["waiting for execution to say what it holds"]
     reasons = bench.account.silence_reasons(ts_ns)
-    account = bench.account.view(ts_ns, bench.by_symbol.values())
     if account is not None:
         reasons += entry_stops(track.symbol, account, bench.config.risk)
     reasons += market_stops(bench, track.symbol)
@@ -133,7 +132,7 @@ def _try_enter(bench: Bench, track: SymbolTrack, view: FrameView) -> None:
     if blocking_reasons(candidate(track, view, side), config.strategy_for(track.symbol)):
         return
     account = bench.account.view(view.ts_ns, bench.by_symbol.values())
-    refusals = stops(bench, track, view.ts_ns)
+    refusals = stops(bench, track, view.ts_ns, account)
     refusals += funding_refusals(
         side, view.funding_rate, view.seconds_to_funding, config.risk_for(track.symbol)
     )

@@ -72,7 +72,9 @@ def _against(
 ) -> tuple[str, ...]:
     """Every reason against an entry of the side the score points to, each once."""
     gate = blocking_reasons(candidate(track, view, view.side), config)
-    return tuple(dict.fromkeys((*gate, *stops(bench, track, view.ts_ns), *track.refusals)))
+    account = bench.account.view(view.ts_ns, bench.by_symbol.values())
+    against = stops(bench, track, view.ts_ns, account)
+    return tuple(dict.fromkeys((*gate, *against, *track.refusals)))
 
 
 def _scaled(parts: Mapping[str, float], gain: float) -> dict[str, float]:

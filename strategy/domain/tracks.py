@@ -63,10 +63,11 @@ class SymbolTrack:
     hint_holds: bool = True
     score_ts_ns: int = 0
     signals: tuple[bool, bool] = (False, False)
+    symbol: str = ""  # of the instrument
 
-    @property
-    def symbol(self) -> str:
-        return self.instrument.symbol
+    def __post_init__(self) -> None:
+        """Kept beside the instrument: it is asked for at every step."""
+        self.symbol = self.instrument.symbol
 
     def deadline_ns(self) -> int | None:
         """When a time-out of the present state is due; None where it waits for no time."""

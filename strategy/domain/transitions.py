@@ -134,10 +134,12 @@ class Transitions:
     def note_deadline(self, track: SymbolTrack) -> None:
         """Follow a track that may wait for another time now, or for none."""
         due_ns, deadlines_ns = track.deadline_ns(), self._deadlines_ns
+        if due_ns == deadlines_ns.get(track.symbol):
+            return
         if due_ns is not None:
             deadlines_ns[track.symbol] = due_ns
         else:
-            deadlines_ns.pop(track.symbol, None)
+            del deadlines_ns[track.symbol]
         self.next_deadline_ns = min(deadlines_ns.values(), default=None)
 
     def follow_deadlines(self, tracks: Iterable[SymbolTrack]) -> None:
