@@ -19,18 +19,23 @@ assert environment
 from scalper_site.settings import FIRST_COMPILES  # noqa: E402
 
 _ROOT = Path(__file__).parents[1]
-_PARTS = (
-    ("-m", "not e2e", "-n", "3", "--dist", "loadfile"),
-    ("-m", "e2e", "-n", "3", "--dist", "loadfile"),
-)
+_WORKERS = ("-n", "3", "--dist", "loadfile")
+# Of the end-to-end tests the folder is named: a worker imports all it is given, only to leave most of it out.
+_UNITS = ("-m", "not e2e", *_WORKERS)
+_SYSTEMS = ("-m", "e2e", *_WORKERS)
+_FOLDER_OF_SYSTEMS = "tests/e2e"
 _NOTHING_CHOSEN = 5  # what pytest says when no test was
 
 
 def main(arguments: list[str]) -> int:
     _compile_kernels()
+    units, systems = [*_UNITS, *arguments], [*_SYSTEMS, *arguments]
+    if not any((_ROOT / each.partition("::")[0]).exists() for each in arguments):
+        units.append(f"--ignore={_FOLDER_OF_SYSTEMS}")
+        systems.append(_FOLDER_OF_SYSTEMS)
     codes = [
-        subprocess.run([sys.executable, "-m", "pytest", *part, *arguments], cwd=_ROOT).returncode
-        for part in _PARTS
+        subprocess.run([sys.executable, "-m", "pytest", *part], cwd=_ROOT).returncode
+        for part in (units, systems)
     ]
     ran = [code for code in codes if code != _NOTHING_CHOSEN]
     return max(ran, default=_NOTHING_CHOSEN)

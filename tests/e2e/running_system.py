@@ -21,7 +21,7 @@ from failover.adapters.heartbeats import _DECODER, heartbeat_key
 from failover.domain.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[2]
-START_S = 120.0
+START_S = 240.0
 SERVICES = ("exchange", "market", "strategy", "execution", "dashboard", "worker")
 BEATS_AS = {"dashboard": "web"}
 _BUS = "scalper-1:bus:"

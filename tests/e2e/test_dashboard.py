@@ -24,7 +24,8 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
-START_S, TRADE_S, STEP_S = 120.0, 240.0, 30.0
+START_S, TRADE_S, STEP_S = 240.0, 240.0, 60.0
+expect.set_options(timeout=STEP_S * 1000)  # five seconds are short on a machine with three systems
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ class Tab:
 
 def _open_tab(browser: Browser, system: System, **options: Any) -> Tab:
     context = browser.new_context(**options)
+    context.set_default_timeout(STEP_S * 1000)
     page = context.new_page()
     complaints: list[str] = []
     page.on(

@@ -14,7 +14,7 @@ from failover.domain.heartbeat import Heartbeat
 from tests.e2e.order_audit import faults, order_lines
 from tests.e2e.running_system import SERVICES, System
 
-BACK_S = 120.0
+BACK_S = 240.0
 PENDING_S = 90.0
 TRADE_S = 240.0
 _PENDING = ("ENTRY_PENDING", "EXIT_PENDING")
