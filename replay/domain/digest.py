@@ -54,10 +54,13 @@ class RunDigest:
 
     def add_decisions(self, source: str, now_ns: int, decisions: Iterable[Any]) -> None:
         """Take what `source` (STRATEGY, EXECUTION, VENUE) put out at core time `now_ns`, in order."""
-        head, encode, waiting = _HEADS[source], self._encode, self._waiting
         for decision in decisions:
-            name, body = _NAMES[type(decision)], encode(decision)
-            waiting += (head, _NUMBERS(now_ns, len(name) + len(body)), name, body)
+            self.add_decision(source, now_ns, decision)
+
+    def add_decision(self, source: str, now_ns: int, decision: Any) -> None:
+        """Take one of them."""
+        name, body, waiting = _NAMES[type(decision)], self._encode(decision), self._waiting
+        waiting += (_HEADS[source], _NUMBERS(now_ns, len(name) + len(body)), name, body)
         if len(waiting) > _AT_ONCE:
             self._hash_waiting()
 

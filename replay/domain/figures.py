@@ -67,7 +67,7 @@ class RunFigures:
         for output in outputs:
             if type(output) is PlaceOrder:
                 self.counts["orders"] += 1
-            elif type(output) is RecordRow and output.row.get("record") == "TRADE":
+            elif type(output) is RecordRow and _is_trade(output):
                 self.trades.append(output.row)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
@@ -95,6 +95,10 @@ class RunFigures:
         return sum(1 for trade in self.trades if trade["realizedPnl"] > 0)
 
 
+def _is_trade(row: RecordRow) -> bool:
+    return row.row.get("record") == "TRADE"
+
+
 class DigestObserver:
     """Feeds a `RunDigest` with every frame and every decision.
 
@@ -110,18 +114,16 @@ class DigestObserver:
         self._digest.add_frames(frames)
 
     def on_strategy(self, outputs: Sequence[StrategyOutput], now_ns: int) -> None:
-        decisions = [output for output in outputs if type(output) not in _TOLD_AT_A_PACE]
-        self._digest.add_decisions("STRATEGY", now_ns, decisions)
+        for output in outputs:
+            if type(output) not in _TOLD_AT_A_PACE:
+                self._digest.add_decision("STRATEGY", now_ns, output)
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
-        decisions = [
-            output
-            for output in outputs
-            if type(output) not in _SAID_AGAIN
-            or (type(output) is RecordRow and output.row.get("record") == "TRADE")
-        ]
-        if decisions:
-            self._digest.add_decisions("EXECUTION", now_ns, decisions)
+        for output in outputs:
+            if type(output) in _SAID_AGAIN:
+                if type(output) is not RecordRow or not _is_trade(output):
+                    continue
+            self._digest.add_decision("EXECUTION", now_ns, output)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
-        self._digest.add_decisions("VENUE", now_ns, (update,))
+        self._digest.add_decision("VENUE", now_ns, update)

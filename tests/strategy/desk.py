@@ -30,10 +30,12 @@ class Desk:
 
     def __init__(self, symbols: tuple[str, ...] = ("BTCUSDT",), **options: Any) -> None:
         earlier = options.pop("earlier_requests_id", "")
-        run_id = options.pop("run_id", "s1")
+        run_id, telemetry = options.pop("run_id", "s1"), options.pop("telemetry", True)
         self.feed = Feed(len(symbols))
         instruments = [an_instrument(name) for name in symbols]
-        self.core = StrategyCore(instruments, a_config(**options), run_id, earlier)
+        self.core = StrategyCore(
+            instruments, a_config(**options), run_id, earlier, telemetry=telemetry
+        )
         self.said: list[StrategyOutput] = []
 
     def frames(self, count: int = 1, **values: Any) -> list[StrategyOutput]:

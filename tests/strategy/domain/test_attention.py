@@ -22,6 +22,7 @@ from strategy.domain.messages import (
     StateEvent,
     StrategyInput,
     StrategyOutput,
+    SymbolState,
 )
 from tests.strategy.builders import (
     MS,
@@ -32,7 +33,9 @@ from tests.strategy.builders import (
     a_snapshot,
     an_event,
     an_instrument,
+    balanced,
 )
+from tests.strategy.desk import Desk
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUICK = {
@@ -190,6 +193,55 @@ def test_passing_over_calm_frames_changes_no_decision(seed: int) -> None:
 
     assert without_frame_numbers(some.decisions) == without_frame_numbers(every.decisions)
     assert some.visited < every.visited
+
+
+class _AskedOnceAVersion(Run):
+    """Keeps to the row it was told of until what is waited for changes."""
+
+    known: tuple[int, Evaluations, int] | None = None  # version, rows, the next of them
+    saved: int = 0
+
+    def _next(self, evaluations: Evaluations, row: int) -> int:
+        version = self.core.attention_version
+        if self.known is not None:
+            before, of, known_row = self.known
+            if before == version and of is evaluations and known_row >= row:
+                self.saved += 1
+                return known_row
+        row = self.core.next_attention(evaluations, row)
+        self.known = version, evaluations, row
+        return row
+
+    def _decide_until(self, evaluations: Evaluations, row: int, stop: int) -> int:
+        while (row := self._next(evaluations, row)) < stop:
+            self.note(self.core.decide(evaluations, row))
+            row += 1
+        return stop
+
+
+@settings(deadline=None, max_examples=6)
+@given(st.integers(0, 10_000))
+def test_what_is_waited_for_holds_as_long_as_its_version(seed: int) -> None:
+    frames = a_story(seed, 400)
+    once = _AskedOnceAVersion(a_core(telemetry=False), some_news(seed, frames))
+
+    once.evaluate_and_decide(frames, 0)
+
+    assert once.decisions == run(seed, 4096, telemetry=False).decisions
+    assert once.saved
+
+
+def test_a_deadline_goes_with_the_state_that_set_it() -> None:
+    """An entry that was taken back is over: the time at which it would have been asked for again too."""
+    waits = {"cooldown_s": 9.0, "retry_cooldown_s": 9.0, "entry_timeout_ms": 700}
+    desk = Desk(strategy=waits, telemetry=False)
+    request = desk.entering()
+    desk.tell(EventType.EXECUTION_ORDER_CANCELED, request_id=request.request_id, leg="ENTRY")
+    assert desk.state is SymbolState.COOLDOWN
+
+    evaluations = desk.core.evaluate(balanced(desk.feed, 8.0))
+
+    assert desk.core.next_attention(evaluations, 0) == len(evaluations)
 
 
 def test_the_stories_do_contain_what_they_are_meant_to_prove() -> None:
