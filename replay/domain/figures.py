@@ -67,7 +67,7 @@ class RunFigures:
         for output in outputs:
             if type(output) is PlaceOrder:
                 self.counts["orders"] += 1
-            elif type(output) is RecordRow and _is_trade(output):
+            elif type(output) is RecordRow and output.row.get("record") == "TRADE":
                 self.trades.append(output.row)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
@@ -95,8 +95,8 @@ class RunFigures:
         return sum(1 for trade in self.trades if trade["realizedPnl"] > 0)
 
 
-def _is_trade(row: RecordRow) -> bool:
-    return row.row.get("record") == "TRADE"
+def _is_trade(output: ExecutionOutput) -> bool:
+    return isinstance(output, RecordRow) and output.row.get("record") == "TRADE"
 
 
 class DigestObserver:
@@ -120,10 +120,8 @@ class DigestObserver:
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         for output in outputs:
-            if type(output) in _SAID_AGAIN:
-                if type(output) is not RecordRow or not _is_trade(output):
-                    continue
-            self._digest.add_decision("EXECUTION", now_ns, output)
+            if type(output) not in _SAID_AGAIN or _is_trade(output):
+                self._digest.add_decision("EXECUTION", now_ns, output)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
         self._digest.add_decision("VENUE", now_ns, update)

@@ -113,12 +113,13 @@ class VenueFeed:
 
     def expect(self, updates: Sequence[VenueUpdate], now_ns: int) -> None:
         """`updates` will be heard when they are due, never before `now_ns`."""
-        news, number = self._news, self._news_made
-        for number, update in enumerate(updates, start=number + 1):
-            due_ns = update.deliver_at_ns
-            heapq.heappush(news, (due_ns if due_ns > now_ns else now_ns, number, update))
-        self._news_made = number
-        self.due_ns = news[0][0] if news else NEVER_NS
+        if not updates:
+            return
+        news = self._news
+        for number, update in enumerate(updates, start=self._news_made + 1):
+            heapq.heappush(news, (max(update.deliver_at_ns, now_ns), number, update))
+        self._news_made += len(updates)
+        self.due_ns = news[0][0]
 
     def take_news(self) -> tuple[int, VenueUpdate]:
         """(when it is heard, the update) of the first that is on its way."""
