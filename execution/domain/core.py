@@ -199,7 +199,7 @@ class ExecutionCore:
             work.pass_seconds(rows, start, ends)
             second = int(ends[-1])
             work.pass_over(rows, start, second)
-            state.last_snapshot_ns = work.tick_clock(int(rows.times[second - 1]))
+            state.last_snapshot_ns = work.tick_clock(rows.times[second - 1])
             state.book.roll_hour(state.last_snapshot_ns)
             self._trades.forget_ended_before(state.last_snapshot_ns - FINISHED_KEPT_NS)
             work.news.append(self.snapshot(state.last_snapshot_ns))

@@ -20,6 +20,8 @@ class SimAccountNews:
         self._attached = attached
 
     def tell(self) -> None:
+        if not (self._floor.changed or self._floor.liquidated):
+            return
         changed, self._floor.changed = sorted(self._floor.changed), set()
         liquidated, self._floor.liquidated = self._floor.liquidated, set()
         for symbol in changed:

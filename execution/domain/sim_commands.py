@@ -105,7 +105,7 @@ class SimCommands:
         floor, symbol = self._floor, command.symbol
         config, market = floor.settings.of(symbol), floor.market
         orders, is_conditional = floor.orders_of(symbol), command.type.is_conditional
-        waiting = sum(1 for o in orders if o.is_waiting_for_trigger and not o.attached)
+        waiting = len([o for o in orders if o.is_waiting_for_trigger and not o.attached])
         asks_trigger = is_conditional and (live is None or live.is_waiting_for_trigger)
         names_price = command.price_ticks is not None and not is_conditional
         itself = live is not None

@@ -59,7 +59,7 @@ class SimMarket:
     def reference_tick(self, symbol: str) -> int:
         """Last price, or the middle of the book, or 0 when nothing is known."""
         index = self.index(symbol)
-        if last := int(self.books.facts[index, LAST_TICK]):
+        if last := self.books.facts.item(index, LAST_TICK):
             return last
         bid, ask = self.books.best(index, BID), self.books.best(index, ASK)
         return (bid + ask) // 2 if bid and ask else bid or ask or 0
@@ -82,13 +82,12 @@ class SimMarket:
 
     def trigger_price_1e9(self, symbol: str, by: TriggerBy) -> int:
         """Where a recording has no mark or index price, the last price stands in; 0 = unknown."""
-        facts = self.books.facts[self._indices[symbol]].tolist()
-        known: int = 0
+        fact, index, known = self.books.facts.item, self._indices[symbol], 0
         if by is TriggerBy.MARK:
-            known = facts[MARK_1E9]
+            known = fact(index, MARK_1E9)
         elif by is TriggerBy.INDEX:
-            known = facts[INDEX_1E9]
-        return known or facts[LAST_TICK] * self._tick_1e9[symbol]
+            known = fact(index, INDEX_1E9)
+        return known or fact(index, LAST_TICK) * self._tick_1e9[symbol]
 
     def trigger_1e9(self, order: SimOrder) -> int:
         return (order.trigger_ticks or 0) * self._tick_1e9[order.symbol]
@@ -116,7 +115,7 @@ class SimMarket:
 
     def next_funding_ns(self, symbol: str) -> int:
         """As the ticker says; 0 when unknown."""
-        return int(self.books.facts[self.index(symbol), NEXT_FUNDING_MS]) * 1_000_000
+        return self.books.facts.item(self._indices[symbol], NEXT_FUNDING_MS) * 1_000_000
 
     # -- what matters -------------------------------------------------------------------------------
 
@@ -133,12 +132,13 @@ class SimMarket:
         """Tell the kernel which prices of this symbol concern us."""
         row = [*NOTHING_MATTERS]
         if orders or is_waiting or position_sign:
-            row[EVERY_BOOK] = int(is_waiting or any(o.trigger_is_reached for o in orders))
+            row[EVERY_BOOK] = int(is_waiting)
             row[FUNDING] = int(position_sign != 0)
-            row[FOLLOW] = int(
-                any(o.rests and (is_pro_rata or o.queue_ahead_lots is None) for o in orders)
-            )
             for order in orders:
+                if order.trigger_is_reached:
+                    row[EVERY_BOOK] = 1
+                if order.rests and (is_pro_rata or order.queue_ahead_lots is None):
+                    row[FOLLOW] = 1
                 self._watch_order(row, order)
         if liquidation_1e9 is not None:
             rises = position_sign < 0

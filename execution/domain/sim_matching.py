@@ -45,10 +45,11 @@ class SimMatching:
         if order.time_in_force is TimeInForce.POST_ONLY and offers:
             self.end(order, "EC_PostOnlyWillTakeLiquidity")
             return
-        offered = sum(lots for _, lots in offers)
-        if order.time_in_force is TimeInForce.FOK and offered < order.leaves_lots:
-            self.end(order, "EC_CancelForNoFullFill")
-            return
+        if order.time_in_force is TimeInForce.FOK:
+            offered = sum(lots for _, lots in offers)
+            if offered < order.leaves_lots:
+                self.end(order, "EC_CancelForNoFullFill")
+                return
         floor.memory.orders[order.client_order_id] = order
         self._take(order, offers)
         if order.client_order_id not in floor.memory.orders:
@@ -75,14 +76,10 @@ class SimMatching:
         shown = market.books.displayed(market.index(order.symbol), order.book_side, price)
         order.join_queue(shown)
         if shown is not None:
-            order.queue_ahead_lots = max(
-                shown,
-                *(
-                    other.queue_ahead_lots or 0
-                    for other in self._floor.resting(order.symbol)
-                    if other.side is order.side and other.price_ticks == price
-                ),
-            )
+            for other in self._floor.resting(order.symbol):
+                if other.side is order.side and other.price_ticks == price:
+                    shown = max(shown, other.queue_ahead_lots or 0)
+            order.queue_ahead_lots = shown
 
     # -- market messages ----------------------------------------------------------------------------
 

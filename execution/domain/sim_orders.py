@@ -155,4 +155,7 @@ def triggers_on_rise(command: PlaceOrder) -> bool:
 
 
 def in_priority(orders: Iterable[SimOrder]) -> list[SimOrder]:
-    return sorted(orders, key=lambda order: order.priority)
+    found = list(orders)
+    if len(found) > 1:
+        found.sort(key=lambda order: order.priority)
+    return found

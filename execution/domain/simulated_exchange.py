@@ -239,7 +239,11 @@ class SimulatedExchange:
         self._liquidation.check()
         liquidated = self._floor.liquidated
         self._news.tell()
-        self._watch_all() if liquidated else self._watch({symbol, *self._floor.held()})
+        if liquidated:
+            self._watch_all()
+            return
+        held = self._floor.held()
+        self._watch([symbol] if not held or held == [symbol] else {symbol, *held})
 
     def _watch_all(self) -> None:
         self._margins.forget_levels()

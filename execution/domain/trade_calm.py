@@ -10,6 +10,7 @@ a look too many does no harm.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,7 +87,7 @@ class Waits:
         stop, times = len(rows.words), rows.times
         due_ns = min(due_ns, self.due_ns)
         if start < stop and times[-1] >= due_ns:
-            stop = start + int(times[start:].searchsorted(due_ns))
+            stop = bisect_left(times, due_ns, start)
         if self._is_clear or start >= stop:
             return stop
         found: int = first_wanted(rows.words, rows.floats, self._wants, self._bounds, start, stop)

@@ -87,7 +87,7 @@ class TradeRunner:
             order.amending = False
         after = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
         changed = before != after
-        if changed:
+        if changed and self._work.records:
             self._work.log(_LOG_KIND.get(update.status, "UPDATE"), order, now)
             self._work.show_order(order, now)
         self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -199,7 +200,8 @@ class Workspace:
     def quote(self, rows: FrameRows, row: int) -> Quote:
         """Take the quote of one frame."""
         column = rows.column(row)
-        ts_ns, bid, ask, book_state, (spread, mark, rate, to_funding) = rows.figures(row)
+        ts_ns, bid, ask, book_state = rows.touch(row)
+        spread, mark, rate, to_funding = rows.figures(row)
         symbol = self._names[column]
         quote = self.quotes[symbol] = Quote(
             symbol=symbol,
@@ -279,7 +281,7 @@ class Workspace:
         """Take from frames, in order of emission, the mids that past fills wait for."""
         quality = self.quality
         while start < stop and (due_ns := quality.first_due_ns) <= rows.times[stop - 1]:
-            start += int(rows.times[start:stop].searchsorted(due_ns))
+            start = bisect_left(rows.times, due_ns, start, stop)
             quality.on_quote(self.quote(rows, start))
             start += 1
 

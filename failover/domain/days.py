@@ -28,4 +28,4 @@ def iso_ms(ts_ns: int) -> str:
 @lru_cache(maxsize=64)
 def _iso_second(seconds: int) -> str:
     """Up to the second; a record holds several times of about the same one."""
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
