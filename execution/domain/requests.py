@@ -14,6 +14,7 @@ from execution.domain.exposure import (
 from execution.domain.guards import GuardContext, GuardedOrder, SafetyResult, validate_order_request
 from execution.domain.identity import client_order_id
 from execution.domain.orders import Order, OrderState
+from execution.domain.recent_ids import RecentIds
 from execution.domain.trade import CLOSE, ENTRY, ManagedTrade
 from execution.domain.trade_entry import entry_order
 from execution.domain.trade_manager import begin_close
@@ -41,6 +42,7 @@ class RequestDesk:
     def __init__(self, work: Workspace, trades: TradeRunner) -> None:
         self._work = work
         self._trades = trades
+        self._known = RecentIds(_REQUESTS_KEPT)
 
     def hint(self, hint: RepriceHint, now: int) -> None:
         """The signal of a pending entry still holds, or has faded."""
@@ -52,9 +54,9 @@ class RequestDesk:
     def request(self, request: OrderRequest, now: int) -> None:
         """Open, close or cancel; everything else is refused."""
         state, key = self._work.state, f"{request.action}:{request.request_id}"
-        if key in state.request_ids:
+        if self._known.has(state.request_ids, key):
             return
-        state.request_ids = [*state.request_ids[-_REQUESTS_KEPT:], key]
+        self._known.add(state.request_ids, key)
         if request.action == "OPEN":
             self._open(request, now)
         elif request.action in ("CLOSE", "CANCEL_ENTRY"):

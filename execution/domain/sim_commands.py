@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from execution.domain.recent_ids import RecentIds
 from execution.domain.sim_attached import SimAttached
 from execution.domain.sim_floor import SimFloor
 from execution.domain.sim_margin import SimMargins
@@ -34,6 +35,7 @@ class SimCommands:
         self._margins = margins
         self._matching = matching
         self._attached = attached
+        self._used_ids = RecentIds(_USED_IDS_KEPT)
 
     def carry_out(self, command: VenueCommand) -> None:
         if isinstance(command, PlaceOrder):
@@ -57,7 +59,7 @@ class SimCommands:
         if command.symbol not in floor.instruments:
             floor.reports.reject(command, Refusal(VenueCode.PARAMETER, "Not supported symbols"))
             return
-        if command.client_order_id in memory.used_ids:
+        if self._used_ids.has(memory.used_ids, command.client_order_id):
             floor.reports.reject(
                 command, Refusal(VenueCode.DUPLICATE_LINK_ID, "OrderLinkedID is duplicate")
             )
@@ -79,7 +81,7 @@ class SimCommands:
     def _accept(self, order: SimOrder) -> None:
         floor, memory = self._floor, self._floor.memory
         floor.next_order_number()
-        memory.used_ids = [*memory.used_ids[-_USED_IDS_KEPT:], order.client_order_id]
+        self._used_ids.add(memory.used_ids, order.client_order_id)
         floor.reports.tell(order, VenueOrderStatus.ACKNOWLEDGED)
         if order.is_waiting_for_trigger:
             memory.orders[order.client_order_id] = order

@@ -56,8 +56,9 @@ class Waits:
 
     def clear(self) -> None:
         """Nothing is waited for."""
-        self.due_ns, self._is_clear = NEVER_NS, True
-        self._wants[:] = self._nothing
+        self.due_ns = NEVER_NS
+        if not self._is_clear:
+            self._wants[:], self._is_clear = self._nothing, True
 
     def due(self, column: int, due_ns: int) -> None:
         """A frame of the symbol at or after an instant."""

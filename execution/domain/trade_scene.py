@@ -31,7 +31,7 @@ class Scene:
         now_ns: int,
         config: ExecutionConfig,
         instrument: Instrument,
-        why_no_adding: Callable[[], str],
+        why_no_adding: Callable[[str, int], str],
         others_lots: int = 0,
     ) -> None:
         self.orders = orders
@@ -48,7 +48,7 @@ class Scene:
     @property
     def no_adding(self) -> str:
         """Why no entry or averaging order may rest or leave now; asked for by few looks."""
-        return self._why()
+        return self._why(self.instrument.symbol, self.now_ns)
 
     @property
     def most_lots(self) -> int:

@@ -101,6 +101,7 @@ class Workspace:
         self.quality = QualityTracker(
             lambda: self.state.quality, lambda symbol: self.config_for(symbol).quality
         )
+        self._why = self._why_no_adding  # bound once: every look at a trade takes it along
         self._names = [instrument.symbol for instrument in instruments]
         self.columns = {name: column for column, name in enumerate(self._names)}
         self.tick_sizes = [float(instrument.tick_size) for instrument in instruments]
@@ -140,7 +141,7 @@ class Workspace:
             now_ns,
             self._config_of.get(symbol, self.config),
             self.instruments[symbol],
-            lambda: self._why_no_adding(symbol, now_ns),
+            self._why,
             self._others_lots(trade) if trade.is_stray else 0,
         )
 
