@@ -219,8 +219,9 @@ class Pipeline:
 
     def _hear_until(self, stretch: _Stretch, row: int, now_ns: int) -> None:
         """News that are heard before frame `row`."""
-        if self._market.due_ns <= now_ns:
-            self._note_quotes(stretch, row)
+        if self._market.due_ns > now_ns:
+            return
+        self._note_quotes(stretch, row)
         while self._market.due_ns <= now_ns:
             self._talk.hear(*self._market.take_news())
 

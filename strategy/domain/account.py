@@ -96,7 +96,7 @@ class AccountTracker:
             available=max(0.0, snapshot.available - locked_usdt),
             equity_peak=snapshot.equity_peak,
             realized_pnl_today=snapshot.realized_pnl_today,
-            unrealized_pnl=sum(position.unrealized_pnl for position in snapshot.positions),
+            unrealized_pnl=sum([each.unrealized_pnl for each in snapshot.positions]),
             exposures=exposures,
             trades_this_hour=snapshot.trades_this_hour + under_way,
             losses_in_row=snapshot.losses_in_row,

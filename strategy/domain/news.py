@@ -205,8 +205,9 @@ class ExecutionNews:
         for symbol, track in tracks.items():
             is_held = track.pending is not None or track.state not in _HOLDS_NOTHING
             if is_held or symbol in positions or symbol in entries:
-                is_news = True
+                before = track.state, track.pending, track.side
                 self._repair(track, positions.get(symbol), snapshot, now_ns, restarted)
+                is_news |= before != (track.state, track.pending, track.side)
         return is_news
 
     def _covers_earlier_requests(self, snapshot: ExecutionSnapshot) -> bool:

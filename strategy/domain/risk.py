@@ -67,7 +67,7 @@ class AccountRisk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def heat_pct(self) -> float:
         """Open risk to stop over equity; a stop in profit does not pay for another trade's risk."""
-        open_risk = math.fsum(max(0.0, exposure.risk_usdt) for exposure in self.exposures)
+        open_risk = math.fsum([max(0.0, exposure.risk_usdt) for exposure in self.exposures])
         return 100.0 * open_risk / self.equity if self.equity > 0 else math.inf
 
 

@@ -44,7 +44,7 @@ def size_entry(order: SizingInput, account: AccountRisk, config: RiskConfig) -> 
     """
     loss_share = loss_at_stop_bps(order.entry_ticks, order.stop_ticks, config) / 1e4
     caps = _notional_caps(order, account, config, loss_share)
-    binding = min(caps, key=lambda name: caps[name])
+    binding = min(caps, key=caps.__getitem__)
     instrument = order.instrument
     dearest = max(order.entry_ticks, order.worst_entry_ticks or 0)
     price = float(instrument.ticks_to_price(dearest))
