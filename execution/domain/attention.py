@@ -39,14 +39,10 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
         scene, column = work.scene(trade, looked_ns), work.columns[trade.symbol]
         if not wait_for_trade(trade, scene, looked_ns, waits, column):
             return start
-    if not state.trades:
-        return waits.first(rows, start, min(idle_due_ns(work), told_record_ns(work)))
-    for symbol in state.quality.markouts:
-        column = work.columns.get(symbol, -1)
-        if column >= 0:
-            waits.due(column, work.quality.next_record_ns(symbol))
-    due_ns = idle_due_ns(work) if has_room(work) else next_second_ns(state.last_snapshot_ns)
-    return waits.first(rows, start, due_ns)
+    record_ns = wait_for_records(work)
+    if state.trades and not has_room(work):
+        return waits.first(rows, start, next_second_ns(state.last_snapshot_ns))
+    return waits.first(rows, start, min(idle_due_ns(work), record_ns))
 
 
 def has_room(work: Workspace) -> bool:
@@ -98,12 +94,23 @@ def idle_due_ns(work: Workspace) -> int:
     return next_second_ns(due_ns - 1)
 
 
-def told_record_ns(work: Workspace) -> int:
-    """The whole second at which the next record to be complete is told of; it is completed in passing."""
-    quality = work.quality
-    records = (quality.next_record_ns(s) for s in quality.state.markouts if s in work.columns)
-    record_ns = min(records, default=NEVER_NS)
-    return next_second_ns(max(record_ns - 1, work.state.last_snapshot_ns))
+def wait_for_records(work: Workspace) -> int:
+    """The whole second at which the next record to be complete is told of.
+
+    It is completed in passing, but where a trade may grow: there it may be what forbids that, and its own
+    frame is waited for.
+    """
+    quality, due_ns = work.quality, NEVER_NS
+    for symbol in quality.state.markouts:
+        column = work.columns.get(symbol, -1)
+        if column < 0:
+            continue
+        record_ns = quality.next_record_ns(symbol)
+        if work.waits.is_growing(column):
+            work.waits.due(column, record_ns)
+        else:
+            due_ns = min(due_ns, record_ns)
+    return next_second_ns(max(due_ns - 1, work.state.last_snapshot_ns))
 
 
 def _has_closed_since(told_ns: int, state: CoreState) -> bool:

@@ -366,7 +366,10 @@ class QualityTracker:
     def _symbol(self, symbol: str) -> SymbolQuality:
         """To be changed: what was last said of it holds no longer."""
         self._forget_view(symbol)
-        return self.state.symbols.setdefault(symbol, SymbolQuality())
+        known = self.state.symbols.get(symbol)
+        if known is None:
+            known = self.state.symbols[symbol] = SymbolQuality()
+        return known
 
     def on_config(self, now_ns: int) -> None:
         """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""

@@ -84,8 +84,8 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
 
     def judge(self, now_ns: int, config: QualityConfig) -> None:
         """Block an open symbol whose score is too low; also when other thresholds begin to hold."""
-        if self.state is not BlockState.OPEN:
-            return
+        if self.state is not BlockState.OPEN or config.quality_block <= 0:
+            return  # no score is below 0
         parts = penalties(self.figures, config, config.min_orders, now_ns)
         if (points := score(parts)) < config.quality_block:
             self._block(f"score {points:.0f} is below {config.quality_block:g}: "
@@ -126,7 +126,7 @@ class SymbolQuality(msgspec.Struct, kw_only=True):
         instants = [self.figures.next_fade_ns(after_ns)]
         if self.state is BlockState.BLOCKED and self.until_ns > after_ns:
             instants.append(self.until_ns)
-        return min((instant for instant in instants if instant is not None), default=None)
+        return min([instant for instant in instants if instant is not None], default=None)
 
     def decided_by(self, now_ns: int, config: QualityConfig) -> tuple[float, float, bool]:
         """What entries are decided by, as `view` says it: (slippage, adverse markout, blocked)."""

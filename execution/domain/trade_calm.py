@@ -78,6 +78,10 @@ class Waits:
         """A book out of order; frames of a symbol never pause to grow old."""
         self._wants[column, GROWS], self._is_clear = 1, False
 
+    def is_growing(self, column: int) -> bool:
+        """Whether a book out of order counts: something may be added to what is held."""
+        return bool(self._wants[column, GROWS])
+
     def bound(self, column: int, lowest: float, highest: float) -> None:
         """A price, of mark or mid, that does not lie between these, ticks."""
         self._wants[column, IS_BOUND], self._is_clear = 1, False
@@ -110,7 +114,8 @@ def wait_for_trade(
         return False
     if may_grow:
         waits.untrusted(column)
-    sign, is_held, levels = trade.plan.side.sign, trade.position_lots > 0, list[tuple[float, int]]()
+    sign, is_held = trade.plan.side.sign, trade.position_lots > 0
+    levels: list[tuple[float, int]] = []
     instants_ns = _instants_ns(trade, entry, scene)
     if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
         from_ns = trade.last_reprice_ns + scene.config.reprice_interval_ms * _MS
@@ -139,11 +144,12 @@ def note_extremes(trade: ManagedTrade, rows: FrameRows, start: int, stop: int, c
         return
     lowest, highest = rows.found.tolist()
     worst, best = float(lowest if is_long else highest), float(highest if is_long else lowest)
-    if trade.gain_ticks(best) > trade.gain_ticks(trade.best_ticks):
+    sign = trade.plan.side.sign
+    if (best - trade.best_ticks) * sign > 0:
         trade.best_ticks = best
-    if trade.gain_ticks(worst) < trade.gain_ticks(trade.worst_ticks):
+    if (worst - trade.worst_ticks) * sign < 0:
         trade.worst_ticks = worst
-    if trade.plan.trailing and trade.gain_ticks(best) > trade.gain_ticks(trade.extreme_ticks):
+    if trade.plan.trailing and (best - trade.extreme_ticks) * sign > 0:
         trade.extreme_ticks = best
 
 
@@ -175,12 +181,13 @@ def _awaits_the_book(trade: ManagedTrade, scene: Scene, *, may_grow: bool) -> bo
 def _instants_ns(trade: ManagedTrade, entry: Order | None, scene: Scene) -> list[int]:
     """When the clock alone may make the trade want something.
 
-    A leg that may be tried again then waits for nothing while its order lives.
+    A leg that may be tried again then waits for nothing while its order lives; the entry waits for a
+    touch, never for an instant.
     """
     instants_ns = [
         at_ns
         for leg, at_ns in trade.retry_at_ns.items()
-        if trade.order_of(leg, scene.orders) is None
+        if leg != ENTRY and trade.order_of(leg, scene.orders) is None
     ]
     if entry is not None:
         instants_ns.append(trade.entry_deadline_ns)
