@@ -32,6 +32,7 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
     if state.strays or state.position_doubts:
         return start
     waits.clear()
+    waits.tells_alone = False
     for trade in state.trades.values():
         looked_ns = work.settled.get(trade.symbol)
         if looked_ns is None:
@@ -42,7 +43,19 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
     record_ns = wait_for_records(work)
     if state.trades and not has_room(work):
         return waits.first(rows, start, next_second_ns(state.last_snapshot_ns))
+    waits.tells_alone = True
     return waits.first(rows, start, min(idle_due_ns(work), record_ns))
+
+
+def needs_look(work: Workspace, rows: FrameRows, start: int, stop: int) -> bool:
+    """Whether frames start..stop, the first that `first_needed` has named, want more than to be told of.
+
+    Nothing has been heard since.
+    """
+    state, waits = work.state, work.waits
+    if state.strays or state.position_doubts or not waits.tells_alone:
+        return True
+    return bool(state.trades) and waits.first(rows, start, NEVER_NS) < stop
 
 
 def has_room(work: Workspace) -> bool:

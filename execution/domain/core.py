@@ -16,6 +16,7 @@ from execution.domain.account import AccountBook
 from execution.domain.attention import (
     FINISHED_KEPT_NS,
     first_needed,
+    needs_look,
     next_second_ns,
 )
 from execution.domain.config import ExecutionConfig
@@ -166,11 +167,12 @@ class ExecutionCore:
                 self._trades.manage(trade, work.tick_clock(quote.ts_ns))
         return work.take()
 
-    @property
-    def has_work(self) -> bool:
-        """Something is held, wished for or in doubt; else `note_quotes` does for all frames."""
-        state = self._work.state
-        return bool(state.trades or state.strays or state.position_doubts)
+    def needs_look(self, frames: Frames, start: int, stop: int) -> bool:
+        """Whether the frames of an instant that `next_attention` has named need `on_quotes` and `on_timer`.
+
+        Else `note_quotes` does for them. Nothing must have been heard in between.
+        """
+        return needs_look(self._work, self._work.rows_of(frames), start, stop)
 
     def next_attention(self, frames: Frames, start: int) -> int:
         """First frame from `start` on that may need something; `len(frames)` when none does.

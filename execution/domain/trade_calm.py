@@ -52,6 +52,7 @@ class Waits:
         self._bounds = np.zeros((len(tick_sizes), 3))
         self._bounds[:, TICK_SIZE] = tick_sizes
         self.due_ns = NEVER_NS
+        self.tells_alone = False  # but for these, frames need at most be told of
         self._is_clear = False
 
     def clear(self) -> None:

@@ -190,7 +190,7 @@ class Pipeline:
         return end
 
     def _manage(self, stretch: _Stretch, first: int, end: int, now_ns: int) -> None:
-        if not self.execution.has_work:  # it only has something to tell
+        if not self.execution.needs_look(stretch.frames, first, end):  # only something to tell
             self._note_quotes(stretch, end)
             self._talk.execution_heard = True
             return
