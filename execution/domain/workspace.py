@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from execution.domain.account import AccountBook, account_risk, open_result_usdt
 from execution.domain.config import ExecutionConfig
-from execution.domain.exposure import most_market_lots
 from execution.domain.frame_rows import FrameRows
 from execution.domain.frame_scan import prices_at
 from execution.domain.guards import book_reasons
@@ -102,7 +101,6 @@ class Workspace:
         self.quality = QualityTracker(
             lambda: self.state.quality, lambda symbol: self.config_for(symbol).quality
         )
-        self._most_lots = {i.symbol: most_market_lots(i) for i in instruments}
         self._why = self._why_no_adding  # bound once: every look at a trade takes it along
         self._names = [instrument.symbol for instrument in instruments]
         self.columns = {name: column for column, name in enumerate(self._names)}
@@ -143,7 +141,6 @@ class Workspace:
             now_ns,
             self._config_of.get(symbol, self.config),
             self.instruments[symbol],
-            self._most_lots[symbol],
             self._why,
             self._others_lots(trade) if trade.is_stray else 0,
         )
