@@ -140,6 +140,23 @@ class AccountTracker:
         )
 
 
+def has_same_money(before: ExecutionSnapshot | None, now: ExecutionSnapshot | None) -> bool:
+    """Whether two snapshots say the same of all that `AccountTracker.money` is made of, but the time."""
+    if before is now:
+        return True
+    return (
+        before is not None
+        and now is not None
+        and before.equity == now.equity
+        and before.equity_peak == now.equity_peak
+        and before.realized_pnl_today == now.realized_pnl_today
+        and before.day_open_equity == now.day_open_equity
+        and before.losses_in_row == now.losses_in_row
+        and before.paused_until_ns == now.paused_until_ns
+        and before.positions == now.positions
+    )
+
+
 def _as_told(view: ExposureView) -> Exposure:
     return Exposure(
         symbol=view.symbol,

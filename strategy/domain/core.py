@@ -16,7 +16,7 @@ import numpy as np
 from market.domain.frames import FRAME_DTYPE, Frames
 from market.domain.instruments import Instrument
 from strategy.domain import numeric_layout as at
-from strategy.domain.account import AccountTracker
+from strategy.domain.account import AccountTracker, has_same_money
 from strategy.domain.config import DecisionConfig
 from strategy.domain.evaluations import Evaluations, FrameView
 from strategy.domain.full_state import CoreState, pack_state, unpack_state
@@ -112,7 +112,7 @@ class StrategyCore:
         self._market_basis: tuple[GlobalStatus, tuple[str, ...]] | None = None
         self.dropped_frames = 0
         self.scorer_failures: Counter[str] = Counter()
-        self._waiting = self._place(symbols)
+        self._waiting = self._place(symbols, version=0)
         self._wait()
 
     # -- frames ---------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class StrategyCore:
             track.instrument = instrument
         symbols = tuple(instrument.symbol for instrument in instruments)
         self._numeric.remap(symbols)
-        self._waiting = self._place(symbols)
+        self._waiting = self._place(symbols, version=self.attention_version + 1)
         self._wait()
 
     def note_request_written(self, request_id: str, stream_id: str) -> None:
@@ -286,7 +286,7 @@ class StrategyCore:
         self._stopped, self.dropped_frames = held.stopped, held.dropped_frames
         self.scorer_failures = Counter(held.scorer_failures)
         self._market_basis = self._watched = None  # what this core saw before proves nothing now
-        self._waiting = self._place(held.table)
+        self._waiting = self._place(held.table, version=self.attention_version + 1)
         self._wait()
 
     # -- what can be looked at --------------------------------------------------------------------
@@ -447,8 +447,11 @@ class StrategyCore:
 
         Returns False when neither a symbol nor the time to look again has changed.
         """
-        if self._watched is self._account.snapshot and ts_ns < (self._risk_due_ns or 0):
-            return False  # no later word of execution's account, and nothing has ended since
+        if ts_ns < (self._risk_due_ns or 0) and has_same_money(
+            self._watched, self._account.snapshot
+        ):
+            self._watched = self._account.snapshot
+            return False  # execution's account is as it was, and nothing has ended since
         account = self._account.money(ts_ns)
         if account is None:
             return False
@@ -494,10 +497,10 @@ class StrategyCore:
 
     # -- what is waited for -----------------------------------------------------------------------
 
-    def _place(self, symbols: tuple[str, ...]) -> Waiting:
+    def _place(self, symbols: tuple[str, ...], *, version: int) -> Waiting:
         """Number the symbols anew."""
         self._passed = self._numeric.frame_numbers()
-        return Waiting(self._bench, symbols, telemetry=self._telemetry)
+        return Waiting(self._bench, symbols, telemetry=self._telemetry, version=version)
 
     def _wait(self, track: SymbolTrack | None = None) -> None:
         """What one symbol, or every one, waits for from now on."""

@@ -23,12 +23,14 @@ SIGNALLING = {
 class Waiting:
     """The numbered symbols of one table, and which of their frames matter."""
 
-    def __init__(self, bench: Bench, symbols: Sequence[str], *, telemetry: bool) -> None:
+    def __init__(
+        self, bench: Bench, symbols: Sequence[str], *, telemetry: bool, version: int
+    ) -> None:
         self._bench = bench
         self._telemetry = telemetry
         self._watch = Watch(len(symbols))
         self.table = [bench.by_symbol[symbol] for symbol in symbols]
-        self.version = 0  # of what is waited for
+        self.version = version  # of what is waited for
         self._priced: list[tuple[CostModel, StrategyConfig] | None] = [None] * len(symbols)
         self._faces: list[tuple[object, ...]] = [()] * len(symbols)  # as last told to the watch
         self._clock: tuple[int | None, int, bool] | None = None

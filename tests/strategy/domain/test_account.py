@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from strategy.domain.account import AccountTracker
+from strategy.domain.account import AccountTracker, has_same_money
 from strategy.domain.config import RiskConfig, StrategyConfig
 from strategy.domain.messages import ExposureView, Side, SymbolState
 from strategy.domain.risk import AccountRisk, Exposure
@@ -57,3 +59,25 @@ def test_the_day_and_the_pause_are_execution_s() -> None:
 
     assert seen.daily_pnl == -100.0
     assert seen.paused_until_ns == START_NS + 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"equity": 9_999.0},
+        {"equity_peak": 10_500.0},
+        {"realized_pnl_today": -1.0},
+        {"day_open_equity": 9_000.0},
+        {"losses_in_row": 1},
+        {"paused_until_ns": START_NS + 1},
+        {"positions": (a_position("BTCUSDT"),)},
+    ],
+)
+def test_every_figure_that_limits_go_by_is_news(change: dict[str, Any]) -> None:
+    assert not has_same_money(a_snapshot(START_NS), a_snapshot(START_NS, **change))
+
+
+def test_a_later_word_of_the_same_account_is_no_news() -> None:
+    """Limits that end by time are looked at when they end."""
+    assert has_same_money(a_snapshot(START_NS), a_snapshot(START_NS + 1))
+    assert not has_same_money(None, a_snapshot(START_NS))
