@@ -34,13 +34,13 @@ class Command(ProvenCommand):
 
     def handle(self, *, only: str, **options: Any) -> None:
         services = self._chosen(only)
-        self.prove_environment()
         try:
             make_private_folder(settings.RUN_DIR)
         except ValkeyFailed as error:
             raise CommandError(str(error)) from error
         try:
             with sole_run(settings.RUN_DIR / "run_all.lock"), self._compiling(services):
+                self.prove_environment()
                 self._run(services)
         except AlreadyRunning as error:
             raise CommandError(
