@@ -194,19 +194,23 @@ class ExecutionCore:
         work, state = self._work, self._work.state
         rows, due_ns = work.rows_of(frames), next_second_ns(state.last_snapshot_ns)
         if rows.times[stop - 1] < due_ns:
-            work.pass_over(rows, start, stop)
+            work.pass_over(rows, start, stop, start)
             return work.take()
-        ends = rows.ends_of_seconds(start, stop, due_ns)
+        ends, unquoted = rows.ends_of_seconds(start, stop, due_ns), start
         if len(ends):
             work.pass_seconds(rows, start, ends)
             second = int(ends[-1])
-            work.pass_over(rows, start, second)
+            if state.trades or state.strays:  # what is held is valued as of this second
+                work.pass_over(rows, start, second, unquoted)
+                unquoted = second
+            else:
+                work.mark_out(rows, start, second)
             state.last_snapshot_ns = work.tick_clock(rows.times[second - 1])
             state.book.roll_hour(state.last_snapshot_ns)
             self._trades.forget_ended_before(state.last_snapshot_ns - FINISHED_KEPT_NS)
             work.news.append(self.snapshot(state.last_snapshot_ns))
             start = second
-        work.pass_over(rows, start, stop)
+        work.pass_over(rows, start, stop, unquoted)
         work.tick_clock(rows.last_boundary_ns(stop))
         return work.take()
 

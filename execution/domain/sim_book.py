@@ -82,10 +82,10 @@ class SimBooks:
             chunk.side, chunk.tick, chunk.lot,
             self._cells, self._flat_spans, self.facts, self.watch, self.rests, cursor,
         )  # fmt: skip
-        return int(cursor[C_NEXT]), int(cursor[C_NOW]), bool(matters)
+        return cursor.item(C_NEXT), cursor.item(C_NOW), bool(matters)
 
     def is_trusted(self, symbol: int) -> bool:
-        return bool(self.facts[symbol, TRUSTED])
+        return bool(self.facts.item(symbol, TRUSTED))
 
     def best(self, symbol: int, side: int) -> int | None:
         """Best displayed price of a side, ticks."""

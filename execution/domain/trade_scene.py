@@ -108,6 +108,6 @@ def note_attempt(
 def has_failed(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
     """So many orders of a leg in a row have ended without a fill that there is no sense in more."""
     last = scene.orders.get(trade.orders.get(leg, ""))
-    if last is None or last.is_live or last.filled_lots or last.canceling:
+    if last is None or not last.state.is_final or last.filled_lots or last.canceling:
         return False
     return trade.failures.get(leg, 0) + 1 >= scene.config.max_retry_count

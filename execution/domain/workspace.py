@@ -225,12 +225,12 @@ class Workspace:
         for row in rows.last_of_each(start, stop, len(self._names)):
             self.quote(rows, row)
 
-    def pass_over(self, rows: FrameRows, start: int, stop: int) -> None:
-        """Frames that need no look leave their last quotes, and how far the price went."""
-        if start >= stop:
+    def pass_over(self, rows: FrameRows, start: int, stop: int, unquoted: int) -> None:
+        """Frames that need no look leave their last quotes (from `unquoted` on), and how far the price went."""
+        if unquoted >= stop:
             return
         self.mark_out(rows, start, stop)
-        self.quotes_of(rows, start, stop)
+        self.quotes_of(rows, unquoted, stop)
         for trade in self.state.trades.values():
             note_extremes(trade, rows, start, stop, self.columns[trade.symbol])
 
