@@ -226,7 +226,7 @@ class Workspace:
             self.quote(rows, row)
 
     def pass_over(self, rows: FrameRows, start: int, stop: int, unquoted: int) -> None:
-        """Frames that need no look leave their last quotes (from `unquoted` on), and how far the price went."""
+        """Frames that need no look leave how far the price went, and from `unquoted` on their last quotes."""
         if unquoted >= stop:
             return
         self.mark_out(rows, start, stop)
