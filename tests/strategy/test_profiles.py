@@ -40,8 +40,8 @@ def test_gate_and_simulated_venue_reckon_with_the_same_real_fees(name: str) -> N
         assert document[section].taker_fee_bps == 5.5
 
 
-def test_the_demo_warms_up_in_a_minute() -> None:
-    assert decision_config_of(load_config("demo")).market.warmup_s == 60
+def test_the_demo_warms_up_in_half_a_minute() -> None:
+    assert decision_config_of(load_config("demo")).market.warmup_s == 30
 
 
 def test_the_version_names_what_a_document_says_wherever_it_came_from() -> None:

@@ -47,7 +47,7 @@ def test_the_first_entry_is_asked_for_within_three_minutes(seed: int) -> None:
             break
 
     assert opened
-    assert opened[0].decision_ts_ns - DEFAULT_START_NS > 60 * S
+    assert opened[0].decision_ts_ns - DEFAULT_START_NS > 30 * S
     assert opened[0].plan is not None
     assert (opened[0].plan.required_hit_rate or 1.0) < 1.0
 

@@ -196,7 +196,7 @@ def test_the_first_start_makes_the_configured_document_version_one(settings: Any
 
     assert stored == again
     assert active is not None
-    assert active.document["market"].warmup_s == 60
+    assert active.document["market"].warmup_s == 30
     assert "TRADING_CONFIG=demo" in ConfigVersion.objects.get().note
 
 
