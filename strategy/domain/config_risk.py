@@ -83,8 +83,8 @@ class RiskConfig(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     sizing_reserve_pct: Annotated[
         float,
         Meta(
-            description="Part of margin and heat left unused when sizing: prices move before the"
-            " order arrives, percent.",
+            description="Part of margin, heat and notional left unused when sizing: prices move"
+            " before the order arrives, percent.",
             ge=0,
             le=50,
         ),

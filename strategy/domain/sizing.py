@@ -71,7 +71,7 @@ def _notional_caps(
     depth_usd = order.near_depth_usd if order.near_depth_usd > 0 else 0.0
     return {
         "risk per trade": account.equity * config.risk_per_trade_pct / 100 / loss_share,
-        "maximum notional": config.max_notional_usd,
+        "maximum notional": config.max_notional_usd * usable,
         "leverage": max(0.0, account.available) * leverage * usable,
         "book depth": depth_usd * config.max_depth_share_pct / 100,
         "remaining heat": account.equity * max(0.0, heat_left_pct) / 100 / loss_share,

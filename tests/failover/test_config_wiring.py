@@ -99,7 +99,7 @@ def test_the_first_start_writes_version_one_and_later_ones_read_it(here: Any) ->
 
     assert first.config == second.config
     assert first.config.number == ConfigVersion.objects.get().pk
-    assert first.config.document["market"].warmup_s == 60
+    assert first.config.document["market"].warmup_s == 30
 
 
 @pytest.mark.django_db
@@ -119,7 +119,7 @@ def test_without_a_database_a_service_starts_on_what_it_last_ran_on(
 
     assert remembered.config.document["risk"].max_positions == 2
     assert never_ran.config.number == 0
-    assert never_ran.config.document["market"].warmup_s == 60
+    assert never_ran.config.document["market"].warmup_s == 30
 
 
 async def test_a_document_that_takes_long_to_judge_does_not_stop_the_service(here: Any) -> None:
@@ -149,5 +149,5 @@ def test_a_pinned_service_runs_on_its_own_document(here: Any) -> None:
     follower = open_config("strategy", here, pinned="default")
 
     assert follower.pinned
-    assert follower.config.document["market"].warmup_s == 600
+    assert follower.config.document["market"].warmup_s == 300
     assert not ConfigVersion.objects.exists()

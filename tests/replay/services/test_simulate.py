@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from replay.services.simulate import Simulated, simulate_synthetic
@@ -15,13 +16,15 @@ THIN_ALTS = ("AI16ZUSDT", "GRIFFAINUSDT")
 ONE_SIDED_95 = 1.645
 
 
-def test_the_demo_profile_trades_within_three_minutes() -> None:
+@pytest.mark.parametrize("seed", [DEFAULT_SEED, 2, 3, 4])
+def test_the_demo_profile_trades_within_two_minutes_of_any_market(seed: int) -> None:
+    """A first start takes another minute to get there: three in all."""
     decision, settings = load_settings("demo")
     execution = settings.config
 
-    done = simulate_synthetic(DEFAULT_SEED, 180.0, decision, execution)
+    done = simulate_synthetic(seed, 120.0, decision, execution)
 
-    assert len(done.figures.trades) >= 1
+    assert done.figures.counts["fills"] >= 1
     assert (execution.maker_fee_bps, execution.taker_fee_bps) == (2.0, 5.5)
     assert done.figures.crossed_frames == 0
 

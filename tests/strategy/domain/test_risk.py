@@ -116,7 +116,7 @@ def test_size_risks_what_was_asked_when_the_stop_is_hit() -> None:
 @pytest.mark.parametrize(
     ("order", "account", "config", "cap", "notional"),
     [
-        ({}, {}, {"max_notional_usd": 1_000.0}, "maximum notional", 1_000.0),
+        ({}, {}, {"max_notional_usd": 1_010.2}, "maximum notional", 1_000.0),  # 1 % stays unused
         ({}, {"available": 101.1}, {}, "leverage", 500.4),  # 1 % of it stays unused
         ({"near_depth_usd": 20_000.0}, {}, {}, "book depth", 2_000.0),
         ({}, {"exposures": (an_exposure(190.0),)}, {}, "remaining heat", 3_600.0),
