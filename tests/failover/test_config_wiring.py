@@ -149,5 +149,5 @@ def test_a_pinned_service_runs_on_its_own_document(here: Any) -> None:
     follower = open_config("strategy", here, pinned="default")
 
     assert follower.pinned
-    assert follower.config.document["market"].warmup_s == 300
+    assert follower.config.document["market"].warmup_s == 600
     assert not ConfigVersion.objects.exists()
