@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile
+PIP := $(BIN)/python -m pip install $(PIP_FLAGS)
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
@@ -45,13 +46,16 @@ clean:  ## Remove the environment and caches, keep data/
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "python3 cannot make an environment: apt-get install python3-venv"; exit 1; }
-	@$(PIP) --no-compile -r requirements/installer.txt
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(BIN)/python install $(PIP_FLAGS) -r requirements/installer.txt 2>/dev/null || { \
+	  $(BIN)/python -m ensurepip >/dev/null || { rm -rf $(VENV); \
+	    echo "python3 cannot make an environment: apt-get install python3-venv"; exit 1; }; \
+	  $(PIP) -r requirements/installer.txt; }
 
 # uv takes a tenth of pip's time. It reads no pip.conf: where the index is known to pip alone, pip does it.
 define install
-	@$(UV) -r $(1) || { echo "pip goes on with it, slower"; $(PIP) --no-deps -r $(1); }
+	@$(UV) -r $(1) || { echo "pip goes on with it, slower"; \
+	  $(BIN)/python -m ensurepip >/dev/null && $(PIP) -r $(1); }
 endef
 
 $(VENV)/base.stamp: requirements/base.txt | $(BIN)/python

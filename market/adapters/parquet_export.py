@@ -39,7 +39,7 @@ def write_parquet(
         from arro3.io import write_parquet as write
     except ImportError:
         raise ExportRefused(
-            "Parquet needs arro3-io: pip install -r requirements/parquet.txt"
+            "Parquet needs arro3-io: .venv/bin/uv pip install -r requirements/parquet.txt"
         ) from None
     rows = _Rows(instrument)
     reader = RecordBatchReader.from_batches(rows.schema, rows.batches(chunks))
