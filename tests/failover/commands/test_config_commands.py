@@ -68,7 +68,7 @@ def test_every_error_of_a_document_is_told_and_nothing_is_written(tmp_path: Path
 def test_a_built_in_document_goes_by_its_name() -> None:
     run("import_config", "demo", "--activate")
 
-    assert json.loads(run("export_config"))["market"] == {"warmupS": 60}
+    assert json.loads(run("export_config"))["market"] == {"warmupS": 30}
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
