@@ -16,14 +16,14 @@ import numpy as np
 from market.domain.frames import FRAME_DTYPE, Frames
 from market.domain.instruments import Instrument
 from strategy.domain import numeric_layout as at
-from strategy.domain.account import AccountTracker, has_same_money
+from strategy.domain.account import AccountTracker
 from strategy.domain.config import DecisionConfig
 from strategy.domain.evaluations import Evaluations, FrameView
 from strategy.domain.full_state import CoreState, pack_state, unpack_state
+from strategy.domain.limit_watch import LimitWatch
 from strategy.domain.messages import (
     EventType,
     ExecutionEvent,
-    ExecutionSnapshot,
     RiskSnapshot,
     StrategyInput,
     StrategyOutput,
@@ -43,7 +43,7 @@ from strategy.domain.regime import (
     regime_at,
     with_safe_mode,
 )
-from strategy.domain.risk import account_stops, assess, forces_close
+from strategy.domain.risk import assess
 from strategy.domain.scorer import SCORERS, ScorerRegistry, ScorerWatch
 from strategy.domain.signals import (
     Bench,
@@ -62,7 +62,6 @@ GLOBAL_SYMBOL = "GLOBAL"  # symbol of state events that are of the whole market
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_S
 _NOWHERE = (SymbolState.FLAT, SymbolState.FLAT)
 _TIMEOUTS = {
     SymbolState.COOLDOWN: (Trigger.COOLDOWN_OVER, "cooldown is over"),
@@ -105,9 +104,7 @@ class StrategyCore:
         self._telemetry = telemetry
         self._now_ns = 0
         self._told_second = -1
-        self._risk_due_ns: int | None = None
-        self._watched: ExecutionSnapshot | None = None  # last looked at for the limits
-        self._stopped = False  # account limits stopped entries at the last look
+        self._limits = LimitWatch(account)
         self._by_market = GlobalStatus()  # safe mode not included
         self._market_basis: tuple[GlobalStatus, tuple[str, ...]] | None = None
         self.dropped_frames = 0
@@ -175,7 +172,7 @@ class StrategyCore:
                 self._bench.quality = message.quality
                 self._waiting.price()
         self._follow_market(now_ns)
-        if self._watch_risk(now_ns) or is_news:
+        if self._watch_limits(now_ns) or is_news:
             self._wait(touched)
         return self._transitions.take_outputs()
 
@@ -196,8 +193,8 @@ class StrategyCore:
         for track in self._by_symbol.values():
             track.scorer_failure = ""
         self._waiting.price()
-        self._watched = None
-        self._watch_risk(self._now_ns)
+        self._limits.forget()
+        self._watch_limits(self._now_ns)
         self._wait()
         return self._transitions.take_outputs()
 
@@ -260,8 +257,8 @@ class StrategyCore:
                 quality=self._bench.quality,
                 now_ns=self._now_ns,
                 told_second=self._told_second,
-                risk_due_ns=self._risk_due_ns,
-                stopped=self._stopped,
+                risk_due_ns=self._limits.due_ns,
+                stopped=self._limits.stopped,
                 dropped_frames=self.dropped_frames,
                 scorer_failures=dict(self.scorer_failures),
                 untold=self._transitions.untold,
@@ -282,10 +279,10 @@ class StrategyCore:
         self._transitions.follow_deadlines(held.tracks)
         self._bench.market, self._bench.quality = held.market, held.quality
         self._by_market, self._now_ns = held.by_market, held.now_ns
-        self._told_second, self._risk_due_ns = held.told_second, held.risk_due_ns
-        self._stopped, self.dropped_frames = held.stopped, held.dropped_frames
+        self._told_second, self.dropped_frames = held.told_second, held.dropped_frames
+        self._limits.restore(held.risk_due_ns, stopped=held.stopped)
         self.scorer_failures = Counter(held.scorer_failures)
-        self._market_basis = self._watched = None  # what this core saw before proves nothing now
+        self._market_basis = None  # what this core saw before proves nothing now
         self._waiting = self._place(held.table, version=self.attention_version + 1)
         self._wait()
 
@@ -333,8 +330,8 @@ class StrategyCore:
             self._news.started_ts_ns = view.ts_ns
         track.frame_seq, track.market_generation = view.frame_seq, view.generation
         self._fire_timeouts(evaluations, row, view.ts_ns)
-        if self._risk_due_ns is not None and view.ts_ns >= self._risk_due_ns:
-            self._watch_risk(view.ts_ns)
+        if self._limits.due_ns is not None and view.ts_ns >= self._limits.due_ns:
+            self._watch_limits(view.ts_ns)
         changes = int(evaluations.out_i[row, at.CHANGES])
         if changes & at.SCORER_CHANGED:
             self._note_scorer(track, view.ts_ns, evaluations.scorer_notes[row])
@@ -442,35 +439,16 @@ class StrategyCore:
             self._transitions.fire(track, trigger, ts_ns, reason)
         self._waiting.refresh_all()
 
-    def _watch_risk(self, ts_ns: int) -> bool:
+    def _watch_limits(self, ts_ns: int) -> bool:
         """Act on what the account forbids: after each word of execution, and when a limit ends by time.
 
         Returns False when neither a symbol nor the time to look again has changed.
         """
-        if ts_ns < (self._risk_due_ns or 0) and has_same_money(
-            self._watched, self._account.snapshot
-        ):
-            self._watched = self._account.snapshot
-            return False  # execution's account is as it was, and nothing has ended since
-        account = self._account.money(ts_ns)
-        if account is None:
-            return False
-        self._watched, config, before_ns = (
-            self._account.snapshot, self._bench.config.risk, self._risk_due_ns,
-        )  # fmt: skip
-        self._risk_due_ns = (ts_ns // _NS_PER_DAY + 1) * _NS_PER_DAY
-        if account.paused_until_ns > ts_ns:
-            self._risk_due_ns = min(self._risk_due_ns, account.paused_until_ns)
-        stops, must_close = account_stops(account, config), forces_close(account, config)
-        has_turned = bool(stops) != self._stopped
-        if has_turned:
-            self._stopped = bool(stops)
-            trigger = Trigger.RISK_BLOCKED if stops else Trigger.RISK_CLEARED
-            self._fire_all(trigger, ts_ns, "; ".join(stops))
-        if must_close:
-            self._watched = None
-            self._fire_all(Trigger.FORCE_CLOSE, ts_ns, "; ".join(stops))
-        return has_turned or must_close or self._risk_due_ns != before_ns
+        before_ns = self._limits.due_ns
+        found = self._limits.look(ts_ns, self._bench.config.risk)
+        for trigger, reason in found:
+            self._fire_all(trigger, ts_ns, reason)
+        return bool(found) or self._limits.due_ns != before_ns
 
     def _fire_all(self, trigger: Trigger, ts_ns: int, reason: str) -> None:
         for track in self._by_symbol.values():
@@ -508,7 +486,7 @@ class StrategyCore:
             self._waiting.refresh_all()
         else:
             self._waiting.refresh(track)
-        self._waiting.set_clock(due_ns=self._risk_due_ns, told_second=self._told_second)
+        self._waiting.set_clock(due_ns=self._limits.due_ns, told_second=self._told_second)
 
 
 def compile_numeric_path() -> bool:
