@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class RunFigures:
         for output in outputs:
             if type(output) is PlaceOrder:
                 self.counts["orders"] += 1
-            elif type(output) is RecordRow and output.row.get("record") == "TRADE":
+            elif _is_trade(output):
                 self.trades.append(output.row)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
@@ -95,7 +95,7 @@ class RunFigures:
         return sum(1 for trade in self.trades if trade["realizedPnl"] > 0)
 
 
-def _is_trade(output: ExecutionOutput) -> bool:
+def _is_trade(output: ExecutionOutput) -> TypeGuard[RecordRow]:
     return isinstance(output, RecordRow) and output.row.get("record") == "TRADE"
 
 
