@@ -8,6 +8,7 @@ import msgspec
 from django.db import DatabaseError
 
 from failover.domain.config import BadConfigDocument
+from failover.domain.config_sections import struct_fields
 from monitoring.domain.retention_config import RetentionConfig
 from monitoring.services.retention import configured_retention
 
@@ -45,6 +46,5 @@ def ages() -> list[tuple[str, int]] | None:
     except (BadConfigDocument, DatabaseError):
         return None
     return [
-        (field.encode_name, getattr(config, field.name))
-        for field in msgspec.structs.fields(RetentionConfig)
+        (field.encode_name, getattr(config, field.name)) for field in struct_fields(RetentionConfig)
     ]
