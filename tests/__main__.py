@@ -16,6 +16,7 @@ from tests import environment  # before the settings: they read it
 
 assert environment
 
+from failover.services.first_compile import start_compiling  # noqa: E402
 from scalper_site.settings import FIRST_COMPILES  # noqa: E402
 
 _ROOT = Path(__file__).parents[1]
@@ -43,11 +44,7 @@ def main(arguments: list[str]) -> int:
 
 def _compile_kernels() -> None:
     with tempfile.TemporaryDirectory() as locks:
-        program = [sys.executable, "-m", "failover.services.first_compile", locks]
-        lines = [
-            [f"{name}={function}" for name, function in line.items()] for line in FIRST_COMPILES
-        ]
-        for each in [subprocess.Popen([*program, *line], cwd=_ROOT) for line in lines]:
+        for each in start_compiling(Path(locks), FIRST_COMPILES, _ROOT):
             each.wait()
 
 
