@@ -2,10 +2,11 @@
 
 Ours: kernel with all features, regimes and scores of every frame, state machine, risk, plans, execution
 with its orders, the simulated venue with queues and fees, figures and digest. hftbacktest: its numba
-strategy at 100 ms steps. nautilus_trader: its Rust engine, a Python strategy with features at 100 ms steps.
-All on the same events, in turns, in CPU time of their one thread. Loading is timed for nobody. Both peers
-always make some 200 round trips by market orders; ours make as many as the name of the run says, each of
-about 6 orders, 15 commands and 34 updates of the venue.
+strategies at 100 ms steps, one that enters by market orders and one that rests at the touch as ours does.
+nautilus_trader: its Rust engine, a Python strategy with features at 100 ms steps. All on the same events,
+in turns, in CPU time of their one thread. Loading is timed for nobody. The peers always make some 200
+round trips (by limit orders: as many as fill); ours make as many as the name of the run says, each of about
+6 orders, 15 commands and 34 updates of the venue.
 
 Then one long run in a process of its own: CPU time per million messages from 1 to 50 million, and memory.
 """
@@ -38,6 +39,7 @@ from tests.replay.domain.frame_by_frame import FrameByFrame
 MESSAGES = 2_000_000
 RUNS = 5
 CHECKED_MESSAGES = 100_000  # what the driver that visits everything can walk in the time
+STRATEGIES = {"hftbacktest": ("limit", "market"), "nautilus_trader": ("",)}  # of each peer
 LONG_CASE, LONG_MARKS = "realistic", (1, 5, 20, 50)  # millions of messages
 MEMORY_LIMIT_MB = 600.0
 # A cost that grew with what has gone before would be several times the first by then; loaded machines
@@ -106,8 +108,9 @@ def run() -> list[Result]:
                 ours[case].append(MESSAGES / replay.timed(stream))
                 _compare(case, replay, last)
             for name, peer in peers.items():
-                rates = theirs.setdefault(f"{name} {peer.version}", [])
-                rates.append(MESSAGES / peer.run()["seconds"])
+                for strategy in STRATEGIES[name]:
+                    rates = theirs.setdefault(f"{name} {peer.version} {strategy}".strip(), [])
+                    rates.append(MESSAGES / peer.run(strategy)["seconds"])
     notes = {case: "; ".join([_traded(last[case]), note, *missing]) for case in CASES}
     results = [each for case in CASES for each in _rates(case, ours[case], theirs, notes[case])]
     return [*results, *_shares(stream), *_long()]

@@ -49,10 +49,10 @@ class Peer:
         self._name = name
         self.version: str = self._answer()["version"]
 
-    def run(self) -> dict[str, Any]:
-        """One timed backtest: seconds, steps, trades."""
+    def run(self, strategy: str = "") -> dict[str, Any]:
+        """One timed backtest by the strategy so named, else its only one or first: seconds, steps, trades."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{strategy}\n")
         self._process.stdin.flush()
         return self._answer()
 

@@ -69,7 +69,7 @@ def table(results: Sequence[Result]) -> str:
 
 def _row(*cells: str) -> str:
     name, value, unit, peer, *figures = cells
-    return f"{name:<44}{value:>14} {unit:<12}{peer:<22}" + "".join(f"{f:>12}" for f in figures)
+    return f"{name:<44}{value:>14} {unit:<12}{peer:<26}" + "".join(f"{f:>12}" for f in figures)
 
 
 def write_latest(results: Sequence[Result], path: Path = LATEST) -> None:
