@@ -21,7 +21,7 @@ SPEEDS = (1.0, 10.0, 50.0)
 MESSAGES_A_SECOND = 1_000
 WALL_S = 5.0
 TARGET_MS = 5.0
-RUNS = 3
+RUNS = 5
 
 
 def _data(chunk: EventChunk) -> MarketData:
