@@ -84,6 +84,7 @@ def test_a_session_is_built_replayed_as_live_and_live_returns(tab: Tab, system: 
     assert tab.page.evaluate("document.body.dataset.mode") == "REPLAY"
     tab.go("/trades/")
     expect(page.locator("#replay-session")).to_contain_text("e2e-session")
+    expect(page.locator("#live-rows")).to_be_visible()
 
     tab.go("/replay/")
     expect(page.locator("#pause")).to_be_enabled()
@@ -102,3 +103,6 @@ def test_a_session_is_built_replayed_as_live_and_live_returns(tab: Tab, system: 
     page.locator("#runs a.strong").first.click()
     expect(page.locator("h1")).to_contain_text(re.compile("Run p[0-9a-f]{10}"))
     tab.shoot("replay-run")
+
+    tab.go("/trades/")
+    expect(page.locator("#live-rows")).to_be_hidden()
