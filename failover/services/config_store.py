@@ -126,6 +126,12 @@ def get_version(number: int) -> ConfigVersion:
     return version
 
 
+def number_of_content(content: str) -> int | None:
+    """The newest saved version of that content (`ConfigDocument.version`); None when it was never saved."""
+    found = ConfigVersion.objects.filter(content=content).order_by("-pk")
+    return found.values_list("pk", flat=True).first()
+
+
 def latest_activation() -> ConfigActivation | None:
     return ConfigActivation.objects.select_related("version").first()
 

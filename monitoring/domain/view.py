@@ -123,6 +123,7 @@ class DashboardView:
         self._ladders = Ladders()
         self._trading = TradingFold(self.overview, self._symbols)
         self._limits = LimitsSeen()
+        self._is_replay = False
         self._retired_seq: dict[str, int] = {}  # where the panels of symbols that left stood
 
     # --- reading -------------------------------------------------------------------------------------
@@ -194,7 +195,8 @@ class DashboardView:
         match message:
             case BeatsSeen(now_ms, beats):
                 self.overview.on_beats(now_ms, beats)
-                self._config_in_force(beats.get("strategy"))
+                if not self._is_replay:  # its own strategy has no heartbeat
+                    self._config_in_force((beats.get("strategy") or {}).get("details") or {})
             case InstrumentsSeen(instruments):
                 self._instruments(instruments)
             case LimitsSeen():
@@ -209,14 +211,14 @@ class DashboardView:
 
     def _run_mode(self, mode: RunMode) -> None:
         """The badge of every page: what is shown is the market, or a recorded one."""
+        self._is_replay = mode.is_replay
         self.overview.on_run_mode(mode)
         system = self.overview.panel.section("system")
         for view in self._symbols.values():
             view.panel.set_section("system", system)
 
-    def _config_in_force(self, beat: Beat | None) -> None:
+    def _config_in_force(self, details: Mapping[str, Any]) -> None:
         """What the strategy says it decides with; the last word stands while it is silent."""
-        details = {} if beat is None else beat.get("details") or {}
         if not (version := details.get("configVersion")):
             return
         config = {
@@ -328,6 +330,8 @@ class DashboardView:
                 self._symbols[self._table[index]].on_book(ladder)
 
     def _score(self, score: ScoreUpdate) -> None:
+        if self._is_replay:
+            self._config_in_force({"configVersion": score.config_version})
         if view := self._symbols.get(score.symbol):
             view.on_score(score)
             self._symbol_row(

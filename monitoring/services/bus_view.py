@@ -34,11 +34,11 @@ from monitoring.domain.view import (
     FeedGapSeen,
     FramesSeen,
     InstrumentsSeen,
-    LimitsSeen,
     RecordSeen,
     ViewMessage,
 )
 from monitoring.services.fanout import Fanout
+from monitoring.services.limits_follower import LimitsFollower, ReadLimits
 from monitoring.services.recorded_books import recorded_books
 from strategy.domain.messages import (
     ExecutionEvent,
@@ -51,7 +51,6 @@ from strategy.domain.messages import (
 logger = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 0.5
-CONFIG_RETRY_S = 1.0  # between two looks for the document of a version
 LOCAL_SERVICES = ("exchange",)
 
 # How far back each stream is read at the start, seconds; None = all there is.
@@ -92,7 +91,7 @@ class BusView:
         url: str,
         prefix: str,
         recordings: Path | None = None,
-        read_limits: Callable[[str], LimitsSeen | None] | None = None,
+        read_limits: ReadLimits | None = None,
     ) -> None:
         """`read_limits` finds the thresholds of a config version; it blocks and runs in a thread."""
         self.unreadable: Counter[str] = Counter()
@@ -104,9 +103,8 @@ class BusView:
         self._namespace = ""
         self._on_new_run: Callable[[], None] = lambda: None
         self._recordings = recordings
-        self._read_limits = read_limits
-        self._config_version = ""
-        self._config_asked_s = 0.0
+        self._limits = LimitsFollower(fanout, read_limits)
+        self._replayed_version = ""  # of the config that the replay which is shown decides with
 
     async def run(
         self,
@@ -121,6 +119,7 @@ class BusView:
         There `on_new_run` is called before another run of the replay is told of.
         """
         self._namespace, self._on_new_run = namespace, on_new_run
+        self._begin_anew()
         for message in earlier:
             self._fanout.apply(message)
         client = connect_bus(self._url)
@@ -184,6 +183,7 @@ class BusView:
         if isinstance(item, Gap):
             if self._namespace and (name, item.kind) == ("market.symbols", "NEW_RUN"):
                 self._on_new_run()
+                self._begin_anew()
             elif name == "market.raw" and not self._namespace:  # a replay tells whole books
                 self._fanout.apply(FeedGapSeen())
             return
@@ -193,10 +193,17 @@ class BusView:
             self._count(name, error)
             return
         for message in messages:
+            if self._namespace and isinstance(message, ScoreUpdate):
+                self._replayed_version = message.config_version
             try:
                 self._fanout.apply(message)
             except BadRecord as error:
                 self._count(name, error)
+
+    def _begin_anew(self) -> None:
+        """The view is another one: it knows nothing of what was told before."""
+        self._limits.forget()
+        self._replayed_version = ""
 
     def _count(self, name: str, error: Exception) -> None:
         """Logged once for each stream: a broken writer must not fill the disk."""
@@ -212,22 +219,15 @@ class BusView:
             now_ms = time.time_ns() // 1_000_000
             bus_beat |= {"ts": iso_of_ms(now_ms)}
             self._fanout.apply(BeatsSeen(now_ms, {**self.beats, "bus": bus_beat}))
-            await self._follow_config()
+            await self._limits.follow(self._version_in_force())
             await asyncio.sleep(BEAT_EVERY_S)
 
-    async def _follow_config(self) -> None:
-        """Another config version in force has other thresholds."""
+    def _version_in_force(self) -> str:
+        """The config that the strategy which is shown decides with; empty when it has not said."""
+        if self._namespace:
+            return self._replayed_version
         details = (self.beats.get("strategy") or {}).get("details") or {}
-        saved_as = details.get("configSavedAs") or details.get("configVersion")
-        version, now_s = str(saved_as or ""), time.monotonic()
-        is_old = version == self._config_version or now_s - self._config_asked_s < CONFIG_RETRY_S
-        if not version or is_old or self._read_limits is None:
-            return
-        self._config_asked_s = now_s
-        limits = await asyncio.to_thread(self._read_limits, version)
-        if limits is not None:
-            self._config_version = version
-        self._fanout.apply(limits or LimitsSeen())
+        return str(details.get("configSavedAs") or details.get("configVersion") or "")
 
     async def _read_heartbeats(self, client: Redis) -> dict[str, Any]:
         """Refresh `beats` and return the bus's own. Without the bus the last beats stay and grow old."""

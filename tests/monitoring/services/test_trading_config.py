@@ -36,6 +36,18 @@ def test_the_active_version_is_found_by_the_name_of_its_content() -> None:
 
 
 @pytest.mark.django_db
+def test_a_version_that_is_not_active_is_found_too() -> None:
+    old = save_version(b'{"strategy": {"entryScore": 81}}', actor=ME)
+    activate(save_version(b'{"strategy": {"entryScore": 82}}', actor=ME).pk, actor=ME)
+
+    limits = limits_in_force(load_config(f"v{old.pk}").version)
+
+    assert limits is not None
+    assert limits.base is not None
+    assert limits.base["entryScore"] == 81.0
+
+
+@pytest.mark.django_db
 def test_a_built_in_document_is_found_before_any_version_is_active() -> None:
     limits = limits_in_force(load_config("demo").version)
 
