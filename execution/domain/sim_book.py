@@ -10,22 +10,40 @@ from numpy.typing import NDArray
 
 from execution.domain.sim_kernel import (
     C_LIMIT,
+    C_MARKS,
     C_NEXT,
     C_NOW,
     C_RESTS,
     C_STOP,
     CURSOR,
+    EVERY_BOOK,
     FACTS,
     FAR,
-    PLACES,
+    M_SHOWN,
+    M_TAKEN,
+    MARKS,
     RESTS,
     TRUSTED,
     WATCH,
     run_until_it_matters,
 )
-from market.domain.events import BID, ChunkBuilder, EventChunk
+from market.domain.book import best_levels
+from market.domain.events import ASK, BID, ChunkBuilder, EventChunk, EventKind
+from market.domain.kernel_state import (
+    BASE,
+    FAR_COUNT,
+    FAR_KEYS,
+    FAR_SIZES,
+    LADDER,
+    LEVELS,
+    NO_KEY,
+    SIDE_CELLS,
+    SYMBOL_CELLS,
+    TOUCH,
+    WINDOW,
+    new_cells,
+)
 
-_NO_LEVELS = PLACES // 2
 _FAR = int(FAR)
 NOTHING_MATTERS = (-1, -_FAR, _FAR, _FAR, -_FAR, _FAR, -_FAR, _FAR, -_FAR, 0, 0)  # row of `watch`
 
@@ -38,16 +56,12 @@ def writeable(chunk: EventChunk) -> EventChunk:
 
 
 class SimBooks:
-    """Books of `symbols` symbols: level i8[symbols, 2 sides, (tick, lot, taken), PLACES], worst first.
-
-    `spans` i8[symbols, 2 sides, (first, end)] says which places are in use. `facts`, `watch` and `rests`
-    are laid out as `sim_kernel` says.
-    """
+    """Books of `symbols` symbols, in cells as `market.domain.kernel_state` says; the rest: `sim_kernel`."""
 
     def __init__(self, symbols: int) -> None:
-        self.level = np.zeros((symbols, 2, 3, PLACES), np.int64)
-        self.spans = np.full((symbols, 2, 2), _NO_LEVELS, np.int64)
-        self._cells, self._flat_spans = self.level.reshape(-1), self.spans.reshape(-1)
+        self._symbols = symbols
+        self._cells = new_cells(symbols)
+        self._marks = np.zeros((16, MARKS), np.int64)
         self.facts = np.zeros((symbols, FACTS), np.int64)
         self.watch = np.empty((symbols, WATCH), np.int64)
         self.rests = np.zeros((16, RESTS), np.int64)
@@ -80,7 +94,7 @@ class SimBooks:
         matters = run_until_it_matters(
             chunk.kind, chunk.flags, chunk.symbol, chunk.exchange_ts_ns, chunk.level_offset,
             chunk.side, chunk.tick, chunk.lot,
-            self._cells, self._flat_spans, self.facts, self.watch, self.rests, cursor,
+            self._cells, self.facts, self.watch, self.rests, self._marks, cursor,
         )  # fmt: skip
         return cursor.item(C_NEXT), cursor.item(C_NOW), bool(matters)
 
@@ -89,46 +103,83 @@ class SimBooks:
 
     def best(self, symbol: int, side: int) -> int | None:
         """Best displayed price of a side, ticks."""
-        first, end = self.spans[symbol, side].tolist()
-        return int(self.level[symbol, side, 0, end - 1]) if first < end else None
+        key = self._cells.item(_block(symbol, side) + TOUCH)
+        return abs(key) if key != NO_KEY else None
 
     def displayed(self, symbol: int, side: int, tick: int) -> int | None:
         """Lots displayed at a price; None where the window does not reach it."""
-        first, end = self.spans[symbol, side].tolist()
-        ticks = self.level[symbol, side, 0, first:end]
-        if not ticks.size or ((tick < ticks[0]) if side == BID else (tick > ticks[0])):
+        block, key, item = _block(symbol, side), _key(side, tick), self._cells.item
+        place = key - item(block + BASE)
+        if 0 <= place < WINDOW and (lots := item(block + LADDER + place)):
+            return lots
+        ladder = self._cells[block + LADDER : block + LADDER + max(min(place, WINDOW), 0)]
+        keys, sizes = self._far(block)
+        if not (keys.size and keys[0] <= key) and not ladder.any():
             return None
-        place = _place(ticks, side, tick)
-        is_there = place < ticks.size and ticks[place] == tick
-        return int(self.level[symbol, side, 1, first + place]) if is_there else 0
+        far = int(keys.searchsorted(key))
+        return int(sizes[far]) if far < keys.size and keys[far] == key else 0
 
     def takeable(self, symbol: int, side: int, limit_tick: int) -> list[tuple[int, int]]:
         """(tick, lots left to take) of a side from the best to `limit_tick`, best first."""
-        first, end = self.spans[symbol, side].tolist()
-        if first == end:
+        block, limit = _block(symbol, side), _key(side, limit_tick)
+        touch = self._cells.item(block + TOUCH)
+        if touch == NO_KEY or touch < limit:
             return []
-        best = int(self.level[symbol, side, 0, end - 1])
-        if (best < limit_tick) if side == BID else (best > limit_tick):
-            return []
-        ticks, lots, taken = self.level[symbol, side, :, first:end]
-        first = _place(ticks, side, limit_tick)
-        left = lots[first:] - taken[first:]
-        rows = zip(ticks[first:][::-1].tolist(), left[::-1].tolist(), strict=True)
-        return [(tick, lots_left) for tick, lots_left in rows if lots_left > 0]
+        base = self._cells.item(block + BASE)
+        first = max(limit - base, 0)
+        ladder = self._cells[block + LADDER + first : block + LADDER + touch - base + 1]
+        places = np.flatnonzero(ladder)
+        levels = [*zip((places + (base + first)).tolist(), ladder[places].tolist(), strict=True)]
+        if limit < base:
+            keys, sizes = self._far(block)
+            worst = int(keys.searchsorted(limit))
+            levels[:0] = zip(keys[worst:].tolist(), sizes[worst:].tolist(), strict=True)
+        taken = self._taken(symbol, side)
+        left = [(abs(key), lots - taken.get(key, 0)) for key, lots in reversed(levels)]
+        return [(tick, lots) for tick, lots in left if lots > 0]
 
     def take(self, symbol: int, side: int, tick: int, lots: int) -> None:
         """Remember that `lots` of a displayed level are ours now."""
-        first, end = self.spans[symbol, side].tolist()
-        place = _place(self.level[symbol, side, 0, first:end], side, tick)
-        self.level[symbol, side, 2, first + place] += lots
+        level = [symbol, side, _key(side, tick)]
+        for row in self._marks[: self.cursor.item(C_MARKS)]:
+            if row[:M_SHOWN].tolist() == level:
+                row[M_TAKEN] += lots
+                return
+        self._mark(*level, self.displayed(symbol, side, tick) or 0, lots)
+
+    def _mark(self, *row: int) -> None:
+        count = self.cursor.item(C_MARKS)
+        if count == len(self._marks):
+            self._marks = np.concatenate((self._marks, np.zeros_like(self._marks)))
+        self._marks[count] = row
+        self.cursor[C_MARKS] = count + 1
+
+    def _taken(self, symbol: int, side: int) -> dict[int, int]:
+        """Lots that are ours, by key."""
+        rows = self._marks[: self.cursor.item(C_MARKS)].tolist()
+        return {key: taken for s, at, key, _, taken in rows if (s, at) == (symbol, side)}
+
+    def _far(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Keys and sizes of the levels below the ladder, worst first."""
+        count = self._cells.item(block + FAR_COUNT)
+        keys, sizes = block + FAR_KEYS, block + FAR_SIZES
+        return self._cells[keys : keys + count], self._cells[sizes : sizes + count]
 
     def state(self) -> dict[str, bytes]:
-        """Only the levels in use, so that a checkpoint stays small and says nothing else."""
-        counts = self.spans[:, :, 1] - self.spans[:, :, 0]
-        level = np.zeros((*self.level.shape[:3], int(counts.max(initial=0))), np.int64)
-        for symbol, side in np.ndindex(counts.shape):
-            first, end = self.spans[symbol, side]
-            level[symbol, side, :, : end - first] = self.level[symbol, side, :, first:end]
+        """Only the levels in use, so that a checkpoint stays small and says nothing else.
+
+        level: i8[symbols, 2 sides, (tick, lot, taken), as many as the fullest side holds], worst first.
+        """
+        sides = [(symbol, side) for symbol in range(self._symbols) for side in (BID, ASK)]
+        counts = np.array([self._cells[_block(*side) + LEVELS] for side in sides], np.int64)
+        level = np.zeros((len(sides), 3, int(counts.max(initial=0))), np.int64)
+        for row, side, count in zip(level, sides, counts.tolist(), strict=True):
+            row[:2, :count] = best_levels(self._cells, _block(*side), count)[::-1].T
+            taken = self._taken(*side)
+            if taken:
+                row[2, :count] = [
+                    taken.get(_key(side[1], tick), 0) for tick in row[0, :count].tolist()
+                ]
         return {
             "level": level.tobytes(),
             "counts": counts.tobytes(),
@@ -137,24 +188,38 @@ class SimBooks:
 
     def fits(self, state: dict[str, bytes]) -> bool:
         """Whether a state is of as many symbols and of this layout."""
-        counts_bytes = self.spans.nbytes // 2
+        counts_bytes = 2 * 8 * self._symbols
         return len(state["counts"]) == counts_bytes and len(state["facts"]) == self.facts.nbytes
 
     def restore(self, state: dict[str, bytes]) -> None:
-        counts = np.frombuffer(state["counts"], np.int64).reshape(self.spans.shape[:2])
-        self.facts = np.frombuffer(state["facts"], np.int64).reshape(self.facts.shape).copy()
+        """Enter the levels as a snapshot of each symbol; then the facts, that it would change."""
+        counts = np.frombuffer(state["counts"], np.int64).reshape(-1, 2).tolist()
         stored: NDArray[np.int64] = np.frombuffer(state["level"], np.int64)
-        stored = stored.reshape((*self.level.shape[:3], -1))
-        first = (PLACES - stored.shape[3]) // 2
-        self.level[:, :, :, first : first + stored.shape[3]] = stored
-        self.spans[:, :, 0], self.spans[:, :, 1] = first, first + counts
+        level = stored.reshape(self._symbols, 2, 3, -1)
+        snapshots = ChunkBuilder()
+        for symbol in range(self._symbols):
+            sides = [level[symbol, side, :2, : counts[symbol][side]].T[::-1] for side in (BID, ASK)]
+            levels = [(side, *row) for side in (BID, ASK) for row in sides[side].tolist()]
+            snapshots.add(
+                EventKind.BOOK_SNAPSHOT, symbol=symbol, seq=0, core_ts_ns=0, exchange_ts_ns=0,
+                levels=levels,
+            )  # fmt: skip
+        self._cells, self.cursor[C_MARKS] = new_cells(self._symbols), 0
+        self.watch[:, EVERY_BOOK] = NOTHING_MATTERS[EVERY_BOOK]
+        self.run(snapshots.take(), 0, 0, _FAR)
+        for symbol, side, place in np.argwhere(level[:, :, 2]).tolist():
+            tick, shown, taken = level[symbol, side, :, place].tolist()
+            self._mark(symbol, side, _key(side, tick), shown, taken)
+        self.facts = np.frombuffer(state["facts"], np.int64).reshape(self.facts.shape).copy()
 
 
-def _place(ticks: NDArray[np.int64], side: int, tick: int) -> int:
-    """First place whose price is as good as `tick` or better."""
-    if side == BID:
-        return int(ticks.searchsorted(tick))
-    return int((-ticks).searchsorted(-tick))
+def _block(symbol: int, side: int) -> int:
+    """First cell of a side."""
+    return symbol * SYMBOL_CELLS + side * SIDE_CELLS
+
+
+def _key(side: int, tick: int) -> int:
+    return tick if side == BID else -tick
 
 
 def compile_venue_kernel() -> bool:

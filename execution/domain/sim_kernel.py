@@ -1,28 +1,39 @@
 """The compiled part of the simulated venue: apply market messages until one may concern us.
 
-It keeps the displayed books of all symbols, and the queues ahead of our resting orders, and returns
-only where an order may be filled or triggered, a position may be liquidated, or a funding instant
-moves. A side of a book is kept worst price first between two places (`spans`: first, end), with room at
-both ends, so that a change moves the fewer of the levels on either side of it.
-Beside each displayed size stands what our own fills took from it: it is not there again until the
-level changes.
+It keeps the displayed books of all symbols, as the market kernel keeps its own, and the queues ahead of
+our resting orders. It returns only where an order may be filled or triggered, a position may be
+liquidated, or a funding instant moves. What our own fills took from a displayed level stands in a row of
+`marks`: it is not there again until the level changes. Few levels are marked, mostly none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from market.domain import book, events, kernel_state
+from market.domain.book import (
+    clear_side,
+    drop_touch,
+    is_level,
+    key_of,
+    level_count,
+    lots_at,
+    place_below,
+    reaches,
+    set_level,
+    side_block,
+    touch_key,
+)
 from market.domain.events import BID, FLAG_BLOCK, FLAG_RPI, SELL, EventKind, TickerField
-from market.domain.kernel_jit import at, entry_jit, hot_jit, kernel_jit, whole
+from market.domain.kernel_jit import at, entry_jit, flat_jit, kernel_jit, source_digest, whole
+from market.domain.kernel_state import BASE, FAR_COUNT, FAR_KEYS, FAR_SIZES, LADDER
 
 FAR = np.int64(1) << 62  # a price no market reaches
 
-LEVELS = 1200  # per side; the deepest feed known has 1000
-PLACES = 2048  # where they may stand: what opens at either end moves no level of the other
-SIDE_CELLS = 3 * PLACES  # ticks, lots, and what our fills took of them
 Cells = NDArray[np.int64]
 Column = NDArray[Any]
 
@@ -37,9 +48,12 @@ WATCH = 11
 # Columns of `rests`, one row per resting order. AHEAD and SHOWN are -1 while unknown.
 R_SYMBOL, R_SIDE, R_TICK, R_AHEAD, R_SHOWN, R_TRADED, R_PRO_RATA = 0, 1, 2, 3, 4, 5, 6
 RESTS = 7
+# Columns of `marks`, one row per displayed level that our fills took from. SHOWN: all that it shows.
+M_SYMBOL, M_SIDE, M_KEY, M_SHOWN, M_TAKEN = 0, 1, 2, 3, 4
+MARKS = 5
 # Places of `cursor`.
-C_NEXT, C_NOW, C_LIMIT, C_STOP, C_RESTS = 0, 1, 2, 3, 4
-CURSOR = 5
+C_NEXT, C_NOW, C_LIMIT, C_STOP, C_RESTS, C_MARKS = 0, 1, 2, 3, 4, 5
+CURSOR = 6
 
 _TRADE, _SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
 _DELTA, _BBO = int(EventKind.BOOK_DELTA), int(EventKind.BBO)
@@ -48,154 +62,153 @@ _MARK_FIELD, _INDEX_FIELD = int(TickerField.MARK_PRICE), int(TickerField.INDEX_P
 _RATE_FIELD, _NEXT_FIELD = int(TickerField.FUNDING_RATE), int(TickerField.NEXT_FUNDING_TIME)
 _HIDDEN = FLAG_RPI | FLAG_BLOCK
 
-
-@hot_jit
-def _find(cells: Cells, block: int, first: int, end: int, side: int, tick: int) -> Any:
-    """First place of first..end whose price is as good as `tick` or better.
-
-    Prices are whole ticks: no more levels can be better than there are ticks to the best. In a book
-    without gaps that names the place at once.
-    """
-    if first == end:
-        return end
-    best = cells[at(block + end - 1)]
-    better = best - tick if side == 0 else tick - best
-    if better < 0:
-        return end
-    low = max(first, end - 1 - better)
-    here = cells[at(block + low)]
-    if here >= tick if side == 0 else here <= tick:
-        return low
-    low, high = low + 1, end
-    while low < high:
-        middle = (low + high) >> 1
-        there = cells[at(block + middle)]
-        if there < tick if side == 0 else there > tick:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+# -- what our fills took ------------------------------------------------------------------------------
 
 
 @kernel_jit
-def _move(cells: Cells, block: int, start: int, stop: int, by: int) -> None:
-    """Move the levels start..stop by so many places."""
-    step, i = (1, start) if by < 0 else (-1, stop - 1)
-    while start <= i < stop:
-        cells[at(block + i + by)] = cells[at(block + i)]
-        cells[at(block + PLACES + i + by)] = cells[at(block + PLACES + i)]
-        cells[at(block + 2 * PLACES + i + by)] = cells[at(block + 2 * PLACES + i)]
-        i += step
+def _taken(marks: Cells, cursor: Cells, symbol: int, side: int, key: int) -> Any:
+    for m in range(cursor[C_MARKS]):
+        if marks[m, M_KEY] == key and marks[m, M_SIDE] == side and marks[m, M_SYMBOL] == symbol:
+            return marks[m, M_TAKEN]
+    return np.int64(0)
 
 
 @kernel_jit
-def _remove(cells: Cells, spans: Cells, block: int, row: int, place: int) -> None:
-    """Close the gap from the nearer end."""
-    start, stop, by = spans[at(row)], place, 1
-    if stop - start < spans[at(row + 1)] - place:
-        spans[at(row)] += 1
-    else:
-        start, stop, by = place + 1, spans[at(row + 1)], -1
-        spans[at(row + 1)] -= 1
-    _move(cells, block, start, stop, by)
+def _forget_mark(marks: Cells, cursor: Cells, m: int) -> None:
+    """The last row takes the place of row `m`."""
+    cursor[C_MARKS] -= 1
+    for column in range(MARKS):
+        marks[m, column] = marks[cursor[C_MARKS], column]
 
 
 @kernel_jit
-def _make_room(cells: Cells, spans: Cells, block: int, row: int, place: int) -> int:
-    """Open a gap before `place`; returns where it is, or -1 where the worst of a full side would stand."""
-    first, end = spans[at(row)], spans[at(row + 1)]
-    if first == 0 or end == PLACES:
-        by = ((PLACES - (end - first)) >> 1) - first
-        _move(cells, block, first, end, by)
-        first, end, place = first + by, end + by, place + by
-        spans[at(row)], spans[at(row + 1)] = first, end
-    if end - first == LEVELS:  # the worst level makes room
-        first += 1
-        if place < first:
-            return -1
-    start, stop, by = first, place, -1
-    if stop - start < end - place or end - first == LEVELS - 1:
-        first -= 1
-        place -= 1
-    else:
-        start, stop, by = place, end, 1
-        end += 1
-    spans[at(row)], spans[at(row + 1)] = first, end
-    _move(cells, block, start, stop, by)
-    return place
-
-
-@hot_jit
-def _set_level(cells: Cells, spans: Cells, symbol: int, side: int, tick: int, lot: int) -> None:
-    row = (symbol * 2 + side) * 2
-    block = (symbol * 2 + side) * SIDE_CELLS
-    end = spans[at(row + 1)]
-    place = _find(cells, block, spans[at(row)], end, side, tick)
-    if place < end and cells[at(block + place)] == tick:
-        if lot == 0:
-            _remove(cells, spans, block, row, place)
-        elif cells[at(block + PLACES + place)] != lot:
-            cells[at(block + PLACES + place)] = lot
-            cells[at(block + 2 * PLACES + place)] = 0
-        return
-    if lot == 0:
-        return
-    place = _make_room(cells, spans, block, row, place)
-    if place >= 0:
-        cells[at(block + place)] = tick
-        cells[at(block + PLACES + place)] = lot
-        cells[at(block + 2 * PLACES + place)] = 0
-
-
-@kernel_jit
-def _enter_level(cells: Cells, spans: Cells, symbol: int, side: int, tick: int, lot: int) -> None:
-    """`_set_level` for the rarer messages: inlined once only, it compiles in a fraction of the time."""
-    _set_level(cells, spans, symbol, side, tick, lot)
-
-
-@kernel_jit
-def _empty(spans: Cells, symbol: int, side: int) -> None:
-    row = (symbol * 2 + side) * 2
-    spans[at(row)] = spans[at(row + 1)] = PLACES // 2
-
-
-@kernel_jit
-def _replace(
-    cells: Cells,
-    spans: Cells,
+def _note_changes(
+    kind: int,
     symbol: int,
     side: Column,
     tick: Cells,
     lot: Cells,
     first: int,
     last: int,
+    cells: Cells,
+    facts: Cells,
+    marks: Cells,
+    cursor: Cells,
 ) -> None:
-    """A snapshot replaces both sides, but a level it repeats unchanged keeps what we took from it."""
-    for s in range(2):
-        row, block = (symbol * 2 + s) * 2, (symbol * 2 + s) * SIDE_CELLS
-        kept = spans[at(row)]
-        for i in range(spans[at(row)], spans[at(row + 1)]):
-            if cells[at(block + 2 * PLACES + i)] == 0:
-                continue
-            for k in range(first, last):
-                if side[k] == s and tick[k] == cells[at(block + i)]:
-                    _move(cells, block, i, i + 1, kept - i)
-                    kept += 1
+    """A level that left, or comes to show another size, is all there again.
+
+    A snapshot leaves those marks that it repeats, if the book before it was known.
+    """
+    for m in range(cursor[C_MARKS] - 1, -1, -1):
+        if marks[m, M_SYMBOL] != symbol:
+            continue
+        stays = kind != _SNAPSHOT
+        for k in range(first, last):
+            is_it = side[k] == marks[m, M_SIDE] and key_of(side[k], tick[k]) == marks[m, M_KEY]
+            if is_it and (lot[k] != 0 or kind != _BBO):
+                stays = lot[k] == marks[m, M_SHOWN]
+                if not stays:
                     break
-        spans[at(row + 1)] = kept
-    for k in range(first, last):
-        _enter_level(cells, spans, symbol, whole(side[k]), tick[k], lot[k])
+        if kind == _SNAPSHOT:
+            stays = stays and facts[symbol, TRUSTED] == 1
+        elif kind == _BBO:
+            block = side_block(symbol, marks[m, M_SIDE])
+            stays = stays and lots_at(cells, block, marks[m, M_KEY]) != 0
+        if not stays:
+            _forget_mark(marks, cursor, m)
+
+
+# -- book and ticker ----------------------------------------------------------------------------------
 
 
 @kernel_jit
-def _clear_better(cells: Cells, spans: Cells, symbol: int, side: int, tick: int) -> None:
-    row, block = (symbol * 2 + side) * 2, (symbol * 2 + side) * SIDE_CELLS
-    while spans[at(row)] < spans[at(row + 1)]:
-        best = cells[at(block + spans[at(row + 1)] - 1)]
-        if (side == 0 and best > tick) or (side == 1 and best < tick):
-            spans[at(row + 1)] -= 1
-        else:
-            return
+def _make_way(
+    kind: int,
+    symbol: int,
+    side: Column,
+    tick: Cells,
+    lot: Cells,
+    first: int,
+    last: int,
+    cells: Cells,
+    facts: Cells,
+) -> None:
+    """Take out of the book what a snapshot or a touch replaces.
+
+    A touch-only feed says nothing of deeper levels: there the touch is all the book there is.
+    """
+    if kind == _SNAPSHOT:
+        for s in range(2):
+            clear_side(cells, side_block(symbol, s))
+        return
+    for k in range(first, last):
+        if lot[k] == 0 or not is_level(side[k], tick[k], lot[k]):
+            continue
+        block, key = side_block(symbol, whole(side[k])), key_of(side[k], tick[k])
+        if facts[symbol, DEEP] == 1:
+            while touch_key(cells, block) > key:
+                drop_touch(cells, block)
+        elif level_count(cells, block) != 1 or touch_key(cells, block) != key:
+            clear_side(cells, block)
+
+
+@kernel_jit
+def _note_book(kind: int, symbol: int, entries: int, facts: Cells) -> None:
+    """What a snapshot or a touch makes known of the book."""
+    if kind == _SNAPSHOT:
+        facts[symbol, TRUSTED] = 1
+        if entries > 2:
+            facts[symbol, DEEP] = 1
+    elif facts[symbol, DEEP] == 0:
+        facts[symbol, TRUSTED] = 1
+
+
+@flat_jit
+def _enter_levels(
+    kind: int,
+    symbol: int,
+    side: Column,
+    tick: Cells,
+    lot: Cells,
+    first: int,
+    last: int,
+    cells: Cells,
+) -> None:
+    """A touch without size says nothing."""
+    for k in range(first, last):
+        is_told = lot[at(k)] != 0 or kind != _BBO
+        if is_told and is_level(side[at(k)], tick[at(k)], lot[at(k)]):
+            key = key_of(side[at(k)], tick[at(k)])
+            set_level(cells, side_block(symbol, whole(side[at(k)])), key, lot[at(k)])
+
+
+@flat_jit
+def _update_book(
+    kind: int,
+    symbol: int,
+    side: Column,
+    tick: Cells,
+    lot: Cells,
+    first: int,
+    last: int,
+    cells: Cells,
+    facts: Cells,
+    marks: Cells,
+    cursor: Cells,
+) -> None:
+    if kind == _GAP:
+        facts[symbol, TRUSTED] = 0
+    if kind < _SNAPSHOT or kind > _BBO:
+        return
+    if kind != _DELTA:
+        _make_way(kind, symbol, side, tick, lot, first, last, cells, facts)
+    if cursor[C_MARKS] > 0:
+        _note_changes(
+            kind, symbol, side, tick, lot, first, last, cells, facts, marks, cursor
+        )  # fmt: skip
+    _enter_levels(kind, symbol, side, tick, lot, first, last, cells)
+    if kind != _DELTA:
+        _note_book(kind, symbol, last - first, facts)
 
 
 @kernel_jit
@@ -211,82 +224,14 @@ def _note_ticker(symbol: int, tick: Cells, lot: Cells, first: int, last: int, fa
             facts[symbol, NEXT_FUNDING_MS] = lot[k]
 
 
-@kernel_jit
-def _note_touch(
-    symbol: int,
-    side: Column,
-    tick: Cells,
-    lot: Cells,
-    first: int,
-    last: int,
-    cells: Cells,
-    spans: Cells,
-    facts: Cells,
-) -> None:
-    """A touch-only feed says nothing of deeper levels: there the touch is all the book there is."""
-    is_deep = facts[symbol, DEEP] == 1
-    for k in range(first, last):
-        if lot[k] > 0:
-            s = whole(side[k])
-            if is_deep:
-                _clear_better(cells, spans, symbol, s, tick[k])
-            else:
-                row = (symbol * 2 + s) * 2
-                only = (symbol * 2 + s) * SIDE_CELLS + spans[at(row)]
-                if spans[at(row + 1)] - spans[at(row)] != 1 or cells[at(only)] != tick[k]:
-                    _empty(spans, symbol, s)
-            _enter_level(cells, spans, symbol, s, tick[k], lot[k])
-    if not is_deep:
-        facts[symbol, TRUSTED] = 1
+# -- what concerns us ---------------------------------------------------------------------------------
 
 
 @kernel_jit
-def _apply(
-    kind: int,
-    symbol: int,
-    side: Column,
-    tick: Cells,
-    lot: Cells,
-    first: int,
-    last: int,
-    cells: Cells,
-    spans: Cells,
-    facts: Cells,
-) -> None:
-    """Any message but trades and the changes of a book."""
-    if kind == _SNAPSHOT:
-        if facts[symbol, TRUSTED] == 1:
-            _replace(cells, spans, symbol, side, tick, lot, first, last)
-        else:
-            _empty(spans, symbol, 0)
-            _empty(spans, symbol, 1)
-            for k in range(first, last):
-                _enter_level(cells, spans, symbol, whole(side[k]), tick[k], lot[k])
-        facts[symbol, TRUSTED] = 1
-        if last - first > 2:
-            facts[symbol, DEEP] = 1
-    elif kind == _BBO:
-        _note_touch(symbol, side, tick, lot, first, last, cells, spans, facts)
-    elif kind == _GAP:
-        facts[symbol, TRUSTED] = 0
-    elif kind == _TICKER:
-        _note_ticker(symbol, tick, lot, first, last, facts)
-
-
-@kernel_jit
-def _displayed(cells: Cells, spans: Cells, symbol: int, side: int, tick: int) -> Any:
+def _displayed(cells: Cells, symbol: int, side: int, tick: int) -> Any:
     """Lots shown at a price; 0 inside the window where nothing is, -1 outside it."""
-    row, block = (symbol * 2 + side) * 2, (symbol * 2 + side) * SIDE_CELLS
-    first, end = spans[at(row)], spans[at(row + 1)]
-    if first == end:
-        return -1
-    worst = cells[at(block + first)]
-    if (side == 0 and tick < worst) or (side == 1 and tick > worst):
-        return -1
-    place = _find(cells, block, first, end, side, tick)
-    if place < end and cells[at(block + place)] == tick:
-        return cells[at(block + PLACES + place)]
-    return 0
+    block, key = side_block(symbol, side), key_of(side, tick)
+    return lots_at(cells, block, key) if reaches(cells, block, key) else np.int64(-1)
 
 
 @kernel_jit
@@ -304,7 +249,7 @@ def _ahead_before(r: int, rests: Cells) -> Any:
 
 
 @kernel_jit
-def _follow_book(symbol: int, cells: Cells, spans: Cells, rests: Cells, number: int) -> None:
+def _follow_book(symbol: int, cells: Cells, rests: Cells, number: int) -> None:
     """Queues not yet known begin behind what is shown; pro rata ones lose their share of cancels.
 
     A cancel is what a shown size lost beyond what traded there since. A level that leaves the window
@@ -313,7 +258,7 @@ def _follow_book(symbol: int, cells: Cells, spans: Cells, rests: Cells, number: 
     for r in range(number):
         if rests[r, R_SYMBOL] != symbol:
             continue
-        shown = _displayed(cells, spans, symbol, rests[r, R_SIDE], rests[r, R_TICK])
+        shown = _displayed(cells, symbol, rests[r, R_SIDE], rests[r, R_TICK])
         if shown >= 0:
             if rests[r, R_AHEAD] < 0:
                 rests[r, R_AHEAD] = max(shown, _ahead_before(r, rests))
@@ -325,18 +270,37 @@ def _follow_book(symbol: int, cells: Cells, spans: Cells, rests: Cells, number: 
         rests[r, R_SHOWN], rests[r, R_TRADED] = shown, 0
 
 
-@kernel_jit
-def _crosses(cells: Cells, spans: Cells, watch: Cells, symbol: int) -> bool:
+@flat_jit
+def _crosses(cells: Cells, watch: Cells, marks: Cells, cursor: Cells, symbol: int) -> bool:
     """The other side of the book has something left at or through one of our resting prices."""
     for side in range(2):
-        limit = watch[symbol, SELL_TICK] if side == 0 else watch[symbol, BUY_TICK]
-        row, block = (symbol * 2 + side) * 2, (symbol * 2 + side) * SIDE_CELLS
-        for i in range(spans[at(row + 1)] - 1, spans[at(row)] - 1, -1):
-            tick = cells[at(block + i)]
-            if (side == 0 and tick < limit) or (side == 1 and tick > limit):
-                break
-            if cells[at(block + PLACES + i)] > cells[at(block + 2 * PLACES + i)]:
-                return True
+        limit = watch[symbol, SELL_TICK] if side == 0 else -watch[symbol, BUY_TICK]
+        if touch_key(cells, side_block(symbol, side)) >= limit and _has_left(
+            cells, marks, cursor, symbol, side, limit
+        ):
+            return True
+    return False
+
+
+@kernel_jit
+def _has_left(
+    cells: Cells, marks: Cells, cursor: Cells, symbol: int, side: int, limit: int
+) -> bool:
+    """Whether a level from the touch to key `limit` holds more than we took from it."""
+    block = side_block(symbol, side)
+    base = cells[at(block + BASE)]
+    place = touch_key(cells, block) - base
+    while place >= 0 and base + place >= limit:
+        taken = _taken(marks, cursor, symbol, side, base + place)
+        if cells[at(block + LADDER + place)] > taken:
+            return True
+        place = place_below(cells, block, place - 1) if place > 0 else -1
+    for i in range(cells[at(block + FAR_COUNT)] - 1, -1, -1):
+        key = cells[at(block + FAR_KEYS + i)]
+        if key < limit:
+            break
+        if cells[at(block + FAR_SIZES + i)] > _taken(marks, cursor, symbol, side, key):
+            return True
     return False
 
 
@@ -380,8 +344,8 @@ def _ticker_matters(symbol: int, funding_before: int, facts: Cells, watch: Cells
     )  # fmt: skip
 
 
-@entry_jit
-def run_until_it_matters(
+@flat_jit
+def _run(
     kind: Column,
     flags: Column,
     symbol: Column,
@@ -391,10 +355,10 @@ def run_until_it_matters(
     tick: Cells,
     lot: Cells,
     cells: Cells,
-    spans: Cells,
     facts: Cells,
     watch: Cells,
     rests: Cells,
+    marks: Cells,
     cursor: Cells,
 ) -> bool:
     """Apply messages from `cursor[C_NEXT]` on; return True when the last one applied matters.
@@ -404,37 +368,52 @@ def run_until_it_matters(
     """
     i, now, limit = cursor[C_NEXT], cursor[C_NOW], cursor[C_LIMIT]
     stop, number = cursor[C_STOP], cursor[C_RESTS]
-    while i < stop:
+    matters = False
+    while i < stop and not matters:
         now_here = max(now, exchange_ts[i])
         if now_here >= limit:
             break
         now = now_here
         s, what, first, last = whole(symbol[i]), kind[i], offset[i], offset[i + 1]
         i += 1
+        is_watched = watch[s, EVERY_BOOK] >= 0
         if what == _TRADE:
             if flags[i - 1] & _HIDDEN or last == first:
                 continue
             facts[s, LAST_TICK] = tick[first]
-            matters = watch[s, EVERY_BOOK] >= 0 and _trade_matters(
+            matters = is_watched and _trade_matters(
                 s, side[first], tick[first], lot[first], watch, rests, number
             )
-        else:
+        elif what == _TICKER:
             funding_before = facts[s, NEXT_FUNDING_MS]
-            if what == _DELTA:
-                for k in range(first, last):
-                    _set_level(cells, spans, s, whole(side[at(k)]), tick[at(k)], lot[at(k)])
-            else:
-                _apply(what, s, side, tick, lot, first, last, cells, spans, facts)
-            if watch[s, EVERY_BOOK] < 0:
-                continue
-            if what == _TICKER:
-                matters = _ticker_matters(s, funding_before, facts, watch)
-            else:
-                if watch[s, FOLLOW] == 1 and facts[s, TRUSTED] == 1:
-                    _follow_book(s, cells, spans, rests, number)
-                matters = watch[s, EVERY_BOOK] == 1 or _crosses(cells, spans, watch, s)
-        if matters:
-            cursor[C_NEXT], cursor[C_NOW] = i, now
-            return True
+            _note_ticker(s, tick, lot, first, last, facts)
+            matters = is_watched and _ticker_matters(s, funding_before, facts, watch)
+        else:
+            _update_book(what, s, side, tick, lot, first, last, cells, facts, marks, cursor)
+            if is_watched and watch[s, FOLLOW] == 1 and facts[s, TRUSTED] == 1:
+                _follow_book(s, cells, rests, number)
+            matters = is_watched and (
+                watch[s, EVERY_BOOK] == 1 or _crosses(cells, watch, marks, cursor, s)
+            )
     cursor[C_NEXT], cursor[C_NOW] = i, now
-    return False
+    return matters
+
+
+def _compiled(digest: int) -> Callable[..., bool]:
+    """The entry; its closure over the digest makes it part of the cache's key."""
+
+    @entry_jit
+    def run_until_it_matters(  # type: ignore[no-untyped-def]
+        kind, flags, symbol, exchange_ts, offset, side, tick, lot,
+        cells, facts, watch, rests, marks, cursor,
+    ):  # fmt: skip
+        assert digest >= 0
+        return _run(
+            kind, flags, symbol, exchange_ts, offset, side, tick, lot,
+            cells, facts, watch, rests, marks, cursor,
+        )  # fmt: skip
+
+    return run_until_it_matters
+
+
+run_until_it_matters = _compiled(source_digest(book, events, kernel_state))

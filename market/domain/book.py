@@ -7,13 +7,26 @@ in a sorted list. The ladder moves when the touch leaves it or sinks into its lo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from market.domain.events import BID
-from market.domain.kernel_jit import Bits, at, highest_bit, hot_jit, kernel_jit, lowest_bit, ones
+from market.domain.kernel_jit import (
+    Bits,
+    at,
+    flat_jit,
+    highest_bit,
+    hot_jit,
+    kernel_jit,
+    lowest_bit,
+    ones,
+    whole,
+)
 from market.domain.kernel_state import (
     BASE,
+    BOOK_CAPACITY,
     FAR_COUNT,
     FAR_KEYS,
     FAR_SIZES,
@@ -147,7 +160,7 @@ def replace_worst(cells: NDArray[np.int64], block: int, key: int, lot: int) -> b
     if cells[at(block + FAR_COUNT)] > 0:
         if key < cells[at(block + FAR_KEYS)]:
             return False
-        take_far(cells, block, 0)
+        take_far(cells, block, whole(0))
     else:
         word = 0
         while cells[at(block + WORDS + word)] == 0:
@@ -155,7 +168,7 @@ def replace_worst(cells: NDArray[np.int64], block: int, key: int, lot: int) -> b
         worst = word * 64 + lowest_bit(word_of(cells, block, word))
         if key < cells[at(block + BASE)] + worst:
             return False
-        set_place(cells, block, worst, 0)
+        set_place(cells, block, worst, whole(0))
     place = key - cells[at(block + BASE)]
     if place >= 0:
         set_place(cells, block, place, lot)
@@ -238,28 +251,87 @@ def take_far(cells: NDArray[np.int64], block: int, place: int) -> None:
     cells[at(block + LEVELS)] -= 1
 
 
+@kernel_jit
+def set_far_level(cells: NDArray[np.int64], block: int, key: int, lot: int) -> None:
+    """`set_level` for a key below the ladder."""
+    place = far_place(cells, block, key)
+    is_there = place < cells[at(block + FAR_COUNT)] and cells[at(block + FAR_KEYS + place)] == key
+    if is_there and lot == 0:
+        take_far(cells, block, place)
+    elif is_there:
+        cells[at(block + FAR_SIZES + place)] = lot
+    elif lot != 0 and level_count(cells, block) == BOOK_CAPACITY:
+        replace_worst(cells, block, key, lot)
+    elif lot != 0:
+        put_far(cells, block, place, key, lot)
+
+
 # -- the whole side -------------------------------------------------------------------------------------
+
+
+@flat_jit
+def set_level(cells: NDArray[np.int64], block: int, key: int, lot: int) -> None:
+    """Make `lot` the size at `key`, 0 deletes; in a full side the worst level makes room."""
+    place = key - cells[at(block + BASE)]
+    if place >= WINDOW:
+        if lot == 0:
+            return
+        move_ladder(cells, block, key)
+        place = key - cells[at(block + BASE)]
+    if place < 0:
+        set_far_level(cells, block, key, lot)
+    elif cells[at(block + LEVELS)] == BOOK_CAPACITY and is_new(cells, block, place, lot):
+        replace_worst(cells, block, key, lot)
+    else:
+        set_place(cells, block, place, lot)
+
+
+@kernel_jit
+def lots_at(cells: NDArray[np.int64], block: int, key: int) -> Any:
+    """The size at `key`, 0 where no level is."""
+    place = key - cells[at(block + BASE)]
+    if place >= WINDOW:
+        return np.int64(0)
+    if place >= 0:
+        return cells[at(block + LADDER + place)]
+    place = far_place(cells, block, key)
+    if place < cells[at(block + FAR_COUNT)] and cells[at(block + FAR_KEYS + place)] == key:
+        return cells[at(block + FAR_SIZES + place)]
+    return np.int64(0)
+
+
+@kernel_jit
+def reaches(cells: NDArray[np.int64], block: int, key: int) -> bool:
+    """Whether the side holds a level at `key` or worse."""
+    if cells[at(block + FAR_COUNT)] > 0:
+        return bool(cells[at(block + FAR_KEYS)] <= key)
+    place = min(key - cells[at(block + BASE)], WINDOW - 1)
+    return level_count(cells, block) > 0 and place >= 0 and place_below(cells, block, place) >= 0
+
+
+@kernel_jit
+def clear_side(cells: NDArray[np.int64], block: int) -> None:
+    for word in range(WINDOW // 64):
+        if cells[at(block + WORDS + word)] != 0:
+            cells[at(block + WORDS + word)] = 0
+            for place in range(word * 64, word * 64 + 64):
+                cells[at(block + LADDER + place)] = 0
+    cells[at(block + TOUCH)] = NO_KEY
+    cells[at(block + BASE)] = NO_KEY
+    cells[at(block + LEVELS)] = 0
+    cells[at(block + FAR_COUNT)] = 0
 
 
 @kernel_jit
 def clear(cells: NDArray[np.int64], symbol: int) -> None:
     for side in range(2):
-        block = side_block(symbol, side)
-        for word in range(WINDOW // 64):
-            if cells[at(block + WORDS + word)] != 0:
-                cells[at(block + WORDS + word)] = 0
-                for place in range(word * 64, word * 64 + 64):
-                    cells[at(block + LADDER + place)] = 0
-        cells[at(block + TOUCH)] = NO_KEY
-        cells[at(block + BASE)] = NO_KEY
-        cells[at(block + LEVELS)] = 0
-        cells[at(block + FAR_COUNT)] = 0
+        clear_side(cells, side_block(symbol, side))
 
 
 @hot_jit
 def drop_touch(cells: NDArray[np.int64], block: int) -> None:
     """Forget the best level; the side must hold one."""
-    set_place(cells, block, cells[at(block + TOUCH)] - cells[at(block + BASE)], 0)
+    set_place(cells, block, cells[at(block + TOUCH)] - cells[at(block + BASE)], whole(0))
 
 
 def best_levels(cells: NDArray[np.int64], block: int, depth: int) -> NDArray[np.int64]:

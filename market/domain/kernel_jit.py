@@ -6,7 +6,10 @@ what IEEE 754 says: no input may raise in the middle of a chunk.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from hashlib import blake2b
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -48,6 +51,16 @@ def flat_jit(function: _Function) -> _Function:
 def entry_jit(function: _Function) -> _Function:
     """For what Python calls: the machine code is kept on disk."""
     return cast("_Function", njit(cache=True, **_OPTIONS)(function))
+
+
+def source_digest(*modules: ModuleType) -> int:
+    """Of the text of the modules that an entry calls into.
+
+    numba's cache knows when the entry's own file changes, not those: what the entry closes over is part
+    of its key.
+    """
+    text = "".join(inspect.getsource(module) for module in modules)
+    return int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "big")
 
 
 @hot_jit

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,15 @@ from market.domain.features_book import apply_snapshot, apply_update, note_book_
 from market.domain.features_frame import current_mid2, sample_boundary, write_frame
 from market.domain.features_trade import apply_trade
 from market.domain.frames import FrameReason
-from market.domain.kernel_jit import at, entry_jit, flat_jit, hot_jit, kernel_jit, whole
+from market.domain.kernel_jit import (
+    at,
+    entry_jit,
+    flat_jit,
+    hot_jit,
+    kernel_jit,
+    source_digest,
+    whole,
+)
 from market.domain.kernel_state import MAX_LOT, MAX_TICK, MAX_TIME_NS, QUIET_LIMIT_NS, Record
 
 TRADE, BOOK_SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
@@ -323,17 +329,7 @@ def consume_messages(
     return stop, made, False
 
 
-def _source_digest() -> int:
-    """numba's cache knows when the entry's own file changes, not the files it calls into."""
-    modules = (
-        book, events, features_book, features_decay, features_frame, features_trade, frames,
-        kernel_state,
-    )  # fmt: skip
-    text = "".join(inspect.getsource(module) for module in modules)
-    return int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "big")
-
-
-def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _compiled(digest: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two entries; their closure over the digest makes it part of the cache's key."""
 
     @entry_jit
@@ -341,7 +337,7 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
         kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot,
         runs, symbols, rules, cells, rings, out, start, stop, stop_at_frame,
     ):  # fmt: skip
-        assert source_digest >= 0
+        assert digest >= 0
         columns = (kind, flags, symbol, seq, core_ts, exchange_ts, offset, side, tick, lot)
         return consume_messages(
             columns, runs[0], symbols, rules, cells, rings, out, start, stop, stop_at_frame
@@ -349,10 +345,15 @@ def _compiled(source_digest: int) -> tuple[Callable[..., Any], Callable[..., Any
 
     @entry_jit
     def advance(now, runs, symbols, rules, cells, rings, out):  # type: ignore[no-untyped-def]
-        assert source_digest >= 0
+        assert digest >= 0
         return emit_boundaries(now, runs[0], symbols, rules, cells, rings, out, 0)
 
     return consume, advance
 
 
-consume, advance = _compiled(_source_digest())
+consume, advance = _compiled(
+    source_digest(
+        book, events, features_book, features_decay, features_frame, features_trade, frames,
+        kernel_state,
+    )
+)  # fmt: skip

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from execution.domain.sim_book import SimBooks
-from execution.domain.sim_kernel import LEVELS, PLACES
 from market.domain.events import ASK, BID, ChunkBuilder, EventKind
+from market.domain.kernel_state import BOOK_CAPACITY as LEVELS
+from market.domain.kernel_state import WINDOW
 
 FAR_NS = 1 << 62
 Entry = tuple[int, int, int]
@@ -75,9 +76,43 @@ def test_any_changes_give_the_same_book(spread: int, drift: int) -> None:
 
 def test_a_book_that_only_ever_rises_stays_inside_its_room() -> None:
     both = Both()
-    for tick in range(1, 2 * PLACES):
+    for tick in range(1, 2 * WINDOW):
         both.show(EventKind.BOOK_DELTA, [(BID, tick, 1), (BID, tick - 5, 0), (ASK, tick + 9, 2)])
         both.show(EventKind.BOOK_DELTA, [(ASK, tick + 4, 0)])
 
     both.check(both.books)
     assert len(both.plain[BID]) == 5
+
+
+def test_what_our_fills_took_comes_back_only_with_another_size() -> None:
+    """Over any messages: the rows of marks against a plain dictionary of what was taken."""
+    rng, both, middle = random.Random(3), Both(), 1_000_000
+    taken: dict[tuple[int, int], int] = {}
+    for step in range(400):
+        sizes = {side: dict(levels) for side, levels in both.plain.items()}
+        kind = EventKind.BOOK_SNAPSHOT if step % 25 == 0 else EventKind.BOOK_DELTA
+        places = [(rng.randint(0, 1), rng.randint(1, 12)) for _ in range(30)]
+        levels = [
+            (side, middle + (away if side else -away), rng.randint(0, 2)) for side, away in places
+        ]
+        levels = [*{entry[:2]: entry for entry in levels if entry[2] or step % 25}.values()]
+        both.show(kind, levels)
+        taken = {
+            (side, tick): lots
+            for (side, tick), lots in taken.items()
+            if both.plain[side].get(tick) == sizes[side][tick]
+        }
+        for side, limit in ((BID, 0), (ASK, FAR_NS)):
+            left = {
+                tick: lots - taken.get((side, tick), 0) for tick, lots in both.plain[side].items()
+            }
+            offered = both.books.takeable(1, side, limit)
+            assert dict(offered) == {tick: lots for tick, lots in left.items() if lots}
+            for tick, lots in offered[: rng.randint(0, 3)]:
+                took = rng.randint(1, lots)
+                both.books.take(1, side, tick, took)
+                taken[side, tick] = taken.get((side, tick), 0) + took
+        if step % 50 == 7:
+            state, both.books = both.books.state(), SimBooks(2)
+            both.books.restore(state)
+            assert both.books.state() == state
