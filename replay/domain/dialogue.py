@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from execution.domain.core import ExecutionCore
 from execution.domain.outputs import ExecutionOutput
@@ -29,16 +29,19 @@ from strategy.domain.messages import (
 _COMMANDS = (SetLeverage, PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
 _NEWS = (ExecutionEvent, ExecutionSnapshot)
-_REPEATS = (WalletUpdated,)  # of what fills and funding have said: execution keeps its own
 
 _Said = OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot
+_STRATEGY, _EXECUTION, _VENUE = range(3)
+_Told = tuple[int, Any, int]  # who spoke, what, at which core time
 
 
 class PipelineObserver(Protocol):
     """Sees everything that is computed. Must not change it.
 
     Decisions come one by one, in order, with their core time. Frames come in stretches, each before
-    anything that was decided at one of its frames: the numeric path runs ahead of the decisions.
+    anything that was decided at one of its frames: the numeric path runs ahead of the decisions. What was
+    decided at the frames of a stretch is told when it has all happened: one after the other it costs a
+    fraction of what it would in between.
     """
 
     def on_frames(self, frames: Frames) -> None: ...
@@ -69,18 +72,26 @@ class Dialogue:
         self._execution = execution
         self._venue = venue
         self._observers = tuple(observers)
+        self._untold: list[_Told] = []
         self._requests_made = 0
 
     def show(self, frames: Frames) -> None:
         for observer in self._observers:
             observer.on_frames(frames)
 
+    def tell(self) -> None:
+        """Tell the observers what was said since the last time."""
+        untold, self._untold = self._untold, []
+        for observer in self._observers:
+            listeners = observer.on_strategy, observer.on_execution, observer.on_venue
+            for speaker, said, now_ns in untold:
+                listeners[speaker](said, now_ns)
+
     def hear(self, now_ns: int, update: VenueUpdate) -> None:
         """The venue's news reach execution."""
-        for observer in self._observers:
-            observer.on_venue(update, now_ns)
-        if isinstance(update, _REPEATS):
-            return
+        self._untold.append((_VENUE, update, now_ns))
+        if type(update) is WalletUpdated:
+            return  # it repeats what fills and funding have said: execution keeps its own
         self.execution_heard = True
         if outputs := self._execution.on_venue(update, now_ns):
             self.carry_out(outputs, now_ns)
@@ -114,8 +125,7 @@ class Dialogue:
 
     def _news_of(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> list[_Said]:
         """Send the commands on their way; return what the strategy must hear."""
-        for observer in self._observers:
-            observer.on_execution(outputs, now_ns)
+        self._untold.append((_EXECUTION, outputs, now_ns))
         news: list[_Said] = []
         for output in outputs:
             if isinstance(output, _NEWS):
@@ -126,6 +136,5 @@ class Dialogue:
 
     def _requests_of(self, outputs: Sequence[StrategyOutput], now_ns: int) -> list[_Said]:
         """What execution must hear."""
-        for observer in self._observers:
-            observer.on_strategy(outputs, now_ns)
+        self._untold.append((_STRATEGY, outputs, now_ns))
         return [output for output in outputs if isinstance(output, _REQUESTS)]

@@ -123,6 +123,7 @@ class Pipeline:
         self._note_quotes(stretch, count)
         while self._market.run(stretch.messages):
             self._talk.hear(*self._market.take_news())
+        self._talk.tell()
 
     def _hear_before(self, stretch: _Stretch, row: int) -> bool:
         """Let everything before frame `row` happen; True when something was heard of it.
