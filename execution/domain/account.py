@@ -68,6 +68,8 @@ class AccountBook(msgspec.Struct, kw_only=True):
 
     def trades_this_hour(self, now_ns: int) -> int:
         times_ns = self.entry_times_ns  # in order
+        if not times_ns or times_ns[0] > now_ns - _HOUR_NS:
+            return len(times_ns)
         return len(times_ns) - bisect_right(times_ns, now_ns - _HOUR_NS)
 
 
@@ -84,10 +86,11 @@ def _price_ticks(trade: ManagedTrade, quote: Quote | None) -> float:
     return (quote.price_ticks if quote is not None else 0.0) or trade.valued_ticks
 
 
-def _margin_usdt(exposures: Sequence[Exposure]) -> float:
-    if len(exposures) < 2:
-        return exposures[0].margin_usdt if exposures else 0.0
-    return math.fsum([each.margin_usdt for each in exposures])
+def _available_usdt(equity: float, exposures: Sequence[Exposure]) -> float:
+    """What nothing has locked."""
+    locked = math.fsum([each.margin_usdt for each in exposures]) if exposures else 0.0
+    free = equity - locked
+    return max(free, 0.0)
 
 
 def account_risk(
@@ -106,11 +109,11 @@ def account_risk(
     """
     exposures, open_usdt, unpriced = [], 0.0, []
     for trade in trades:
-        symbol = trade.symbol
+        symbol = trade.plan.symbol
         instrument = instruments[symbol]
         if trade.entered_lots:
             price_ticks = _price_ticks(trade, quotes.get(symbol))
-            if trade.position_lots > 0:
+            if trade.entered_lots > trade.exited_lots:
                 trade.valued_ticks = price_ticks
                 if not price_ticks:
                     unpriced.append(symbol)
@@ -119,11 +122,12 @@ def account_risk(
     equity = float(book.deposit_usdt + book.realized_usdt) + open_usdt
     if not unpriced:
         book.roll_day(now_ns, equity)
-        book.equity_peak_usdt = max(book.equity_peak_usdt, equity)
+        if equity > book.equity_peak_usdt:
+            book.equity_peak_usdt = equity
     return AccountRisk(
         ts_ns=now_ns,
         equity=equity,
-        available=max(equity - _margin_usdt(exposures), 0.0),
+        available=_available_usdt(equity, exposures),
         equity_peak=book.equity_peak_usdt,
         realized_pnl_today=float(book.realized_today_usdt),
         unrealized_pnl=open_usdt,

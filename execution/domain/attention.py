@@ -33,11 +33,11 @@ def first_needed(work: Workspace, rows: FrameRows, start: int) -> int:
         return start
     waits.clear()
     waits.tells_alone = False
-    for trade in state.trades.values():
-        looked_ns = work.settled.get(trade.symbol)
+    for symbol, trade in state.trades.items():
+        looked_ns = work.settled.get(symbol)
         if looked_ns is None:
             return start
-        scene, column = work.scene(trade, looked_ns), work.columns[trade.symbol]
+        scene, column = work.scene(trade, looked_ns), work.columns[symbol]
         if not wait_for_trade(trade, scene, looked_ns, waits, column):
             return start
     record_ns = wait_for_records(work)
@@ -65,7 +65,7 @@ def has_room(work: Workspace) -> bool:
     that a drawdown counts from may rise meanwhile.
     """
     trades = work.state.trades.values()
-    held = [trade for trade in trades if trade.position_lots > 0]
+    held = [trade for trade in trades if trade.entered_lots > trade.exited_lots]
     if not held:
         return True
     book, limits, equity = work.state.book, work.limits, 0.0
@@ -114,6 +114,8 @@ def wait_for_records(work: Workspace) -> int:
     frame is waited for.
     """
     quality, due_ns = work.quality, NEVER_NS
+    if not quality.state.markouts:
+        return due_ns
     for symbol in quality.state.markouts:
         column = work.columns.get(symbol, -1)
         if column < 0:

@@ -50,7 +50,7 @@ from strategy.domain.messages import (
     RiskSnapshot,
 )
 
-_ORDER_NEWS = (OrderUpdated, OrderFilled, CommandRefused)
+_ORDER_NEWS = frozenset({OrderUpdated, OrderFilled, CommandRefused})
 
 
 class CoreMemory(msgspec.Struct, kw_only=True):
@@ -107,48 +107,50 @@ class ExecutionCore:
         self, request: OrderRequest | RepriceHint, now_ns: int, stream_id: str = ""
     ) -> list[ExecutionOutput]:
         """A wish of the strategy; the same `request_id` (and action) is carried out once."""
-        now = self._work.tick_clock(now_ns)
-        self._work.settled.pop(request.symbol, None)
+        work = self._work
+        now = work.tick_clock(now_ns)
+        work.settled.pop(request.symbol, None)
         if stream_id:
-            self._work.state.requests_stream_id = stream_id
+            work.state.requests_stream_id = stream_id
         if isinstance(request, RepriceHint):
             self._requests.hint(request, now)
         else:
             self._requests.request(request, now)
-        return self._work.take()
+        return work.take()
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> list[ExecutionOutput]:
         """News of an order, a position or the account; anything heard before changes nothing."""
-        now = self._work.tick_clock(now_ns)
-        if isinstance(update, _ORDER_NEWS):
-            self._on_order_news(update, self._work.settled.pop(update.symbol, None), now)
-        elif isinstance(update, PositionUpdated):
+        work = self._work
+        now = work.tick_clock(now_ns)
+        if type(update) in _ORDER_NEWS:
+            self._on_order_news(update, now)  # type: ignore[arg-type]
+        elif type(update) is PositionUpdated:
             self._positions.on_position(update, now)
-        elif isinstance(update, FundingPaid):
-            self._work.settled.pop(update.symbol, None)
+        elif type(update) is FundingPaid:
+            work.settled.pop(update.symbol, None)
             self._trades.on_funding(update, now)
         # WalletUpdated repeats what fills and funding have said.
-        return self._work.take()
+        return work.take()
 
-    def _on_order_news(
-        self, update: OrderUpdated | OrderFilled | CommandRefused, looked_ns: int | None, now: int
-    ) -> None:
-        """`looked_ns`: when the trade of its symbol was looked at last, if it wanted nothing since."""
-        order = self._work.state.orders.get(update.client_order_id)
-        if order is not None and isinstance(update, OrderUpdated):
+    def _on_order_news(self, update: OrderUpdated | OrderFilled | CommandRefused, now: int) -> None:
+        work = self._work
+        order = work.state.orders.get(update.client_order_id)
+        # When the trade of its symbol was looked at last, if it wanted nothing since.
+        looked_ns = work.settled.pop(update.symbol, None)
+        if order is not None and type(update) is OrderUpdated:
             self._trades.on_update(order, update, looked_ns, now)
-        elif isinstance(update, OrderFilled):
+        elif type(update) is OrderFilled:
             if order is not None:
                 self._trades.on_fill(order, update, now)
             else:
                 self._trades.on_foreign_fill(update, now)
             self._positions.on_fill(update)
-        elif isinstance(update, CommandRefused) and update.command == "LEVERAGE":
+        elif type(update) is CommandRefused and update.command == "LEVERAGE":
             self._trades.on_leverage_refused(update, now)
-        elif order is not None and isinstance(update, CommandRefused):
+        elif order is not None and type(update) is CommandRefused:
             self._trades.on_refused(order, update, now)
         else:
-            self._work.note_error(f"update of unknown order {update.client_order_id}", now)
+            work.note_error(f"update of unknown order {update.client_order_id}", now)
 
     def on_quotes(
         self, frames: Frames, start: int = 0, stop: int | None = None
@@ -208,7 +210,7 @@ class ExecutionCore:
             state.last_snapshot_ns = work.tick_clock(rows.times[second - 1])
             state.book.roll_hour(state.last_snapshot_ns)
             self._trades.forget_ended_before(state.last_snapshot_ns - FINISHED_KEPT_NS)
-            work.news.append(self.snapshot(state.last_snapshot_ns))
+            work.news.append(self._views.snapshot(state.last_snapshot_ns))
             start = second
         work.pass_over(rows, start, stop, unquoted)
         work.tick_clock(rows.last_boundary_ns(stop))

@@ -18,17 +18,19 @@ _BOUNDARY = int(FrameReason.BOUNDARY)
 _ROW_BYTES = 8 * WORDS_PER_FRAME
 
 
-def _reader(kind: str, *names: str) -> Callable[[Any, int], tuple[Any, ...]]:
-    """Reads these fields of the frame that begins at a byte of a buffer, in the order they lie in."""
+def _reader(*fields: tuple[str, str]) -> Callable[[Any, int], tuple[Any, ...]]:
+    """Reads these (name, kind) of the frame that begins at a byte of a buffer, in the order they lie in."""
     layout, end = "=", 0
-    for name in names:
+    for name, kind in fields:
         word = frame_word(name)
         layout, end = f"{layout}{8 * (word - end)}x{kind}", word + 1
     return struct.Struct(layout).unpack_from
 
 
-_touch = _reader("q", "ts_ns", "bid_tick", "ask_tick")
-_figures = _reader("d", "spread_bps", "mark_price", "funding_rate", "seconds_to_funding")
+_quoted = _reader(
+    ("ts_ns", "q"), ("bid_tick", "q"), ("ask_tick", "q"), ("spread_bps", "d"), ("mark_price", "d"),
+    ("funding_rate", "d"), ("seconds_to_funding", "d"),
+)  # fmt: skip
 
 
 class FrameRows:
@@ -60,17 +62,14 @@ class FrameRows:
                 return self.times[row]
         return 0
 
-    def column(self, row: int) -> int:
-        """The symbol of a row."""
-        return self._heads[row] & 0xFFFF
+    def head(self, row: int) -> tuple[int, int]:
+        """(symbol, book state) of a row."""
+        head = self._heads[row]
+        return head & 0xFFFF, head >> 24 & 0xFF
 
-    def touch(self, row: int) -> tuple[int, int, int, int]:
-        """(ts_ns, bid_tick, ask_tick, book_state)."""
-        return *_touch(self._bytes, row * _ROW_BYTES), self._heads[row] >> 24 & 0xFF
-
-    def figures(self, row: int) -> tuple[float, float, float, float]:
-        """(spread bps, mark price, funding rate, seconds to funding)."""
-        return _figures(self._bytes, row * _ROW_BYTES)
+    def quoted(self, row: int) -> tuple[int, int, int, float, float, float, float]:
+        """(ts_ns, bid tick, ask tick, spread bps, mark price, funding rate, seconds to funding)."""
+        return _quoted(self._bytes, row * _ROW_BYTES)
 
     def last_of_each(self, start: int, stop: int, symbols: int) -> list[int]:
         """The last row of each symbol in start..stop, in no particular order."""

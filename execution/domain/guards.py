@@ -105,9 +105,12 @@ def book_reasons(quote: Quote | None, now_ns: int, config: ExecutionConfig) -> l
     reasons: list[str] = []
     if quote is None or quote.book_state == BookState.EMPTY or not quote.has_touch:
         return ["NO_MARKET_DATA"]
+    is_old = now_ns - quote.ts_ns > config.stale_quote_ms * _MS
+    if quote.book_state == BookState.OK and not is_old:
+        return reasons
     if quote.book_state == BookState.DEGRADED:
         reasons.append("BOOK_DEGRADED")
-    if quote.book_state == BookState.STALE or now_ns - quote.ts_ns > config.stale_quote_ms * _MS:
+    if quote.book_state == BookState.STALE or is_old:
         reasons.append("BOOK_STALE")
     return reasons
 

@@ -47,7 +47,8 @@ class OperatorDesk:
             message=result.message,
         )
         row = {"record": "OPERATOR_RESULT", **msgspec.to_builtins(result), "timestamp": iso_ms(now)}
-        self._work.news.append(RecordRow(row))
+        if self._work.records:
+            self._work.news.append(RecordRow(row))
 
     def safe_mode_on(self, reason: str, text: str, now: int) -> None:
         if reason not in self._work.state.book.safe_mode:

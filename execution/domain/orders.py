@@ -156,8 +156,9 @@ class Order(msgspec.Struct, kw_only=True):
             if update.reason:
                 self.last_error = update.reason
         self.exchange_order_id = update.exchange_order_id or self.exchange_order_id
-        self.updated_ts_ns = max(self.updated_ts_ns, update.venue_ts_ns)
-        self.move(_FROM_VENUE[update.status])
+        if update.venue_ts_ns > self.updated_ts_ns:
+            self.updated_ts_ns = update.venue_ts_ns
+        self.state = TRANSITIONS[self.state, _FROM_VENUE[update.status]]
 
     def on_fill(self, fill: OrderFilled) -> bool:
         """Count one execution; False when it was counted before."""

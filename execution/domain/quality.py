@@ -124,6 +124,18 @@ class FollowedOrder(msgspec.Struct, kw_only=True):
         )
 
 
+def _mark(followed: FollowedOrder, markout: Markout, quote: Quote | None) -> None:
+    followed.waiting -= 1
+    if quote is None:  # the market was not to be seen: no markout is better than a wrong one
+        return
+    price = markout.tick_lots / markout.lots
+    bps = (quote.mid_ticks - price) * followed.side_sign / price * 1e4
+    horizon_s = markout.horizon_s
+    lots, total = followed.markout_weights, followed.markout_sums
+    lots[horizon_s] = lots.get(horizon_s, 0) + markout.lots
+    total[horizon_s] = total.get(horizon_s, 0.0) + bps * markout.lots
+
+
 class QualityState(msgspec.Struct, kw_only=True):
     """All that a restart must bring back. `markouts` by symbol, in the order of their fills."""
 
@@ -151,6 +163,17 @@ class _Dues(NamedTuple):
 
 
 _NO_DUES = _Dues([], NEVER_NS, NEVER_NS)
+
+
+def _dues_of(waiting: list[Markout]) -> _Dues:
+    """In order of their fills: what waits longest of an order is its last one."""
+    last: dict[str, int] = {}
+    first_ns = NEVER_NS
+    for markout in waiting:
+        due_ns = last[markout.client_order_id] = markout.due_ns
+        if due_ns < first_ns:
+            first_ns = due_ns
+    return _Dues(waiting, first_ns, min(last.values()))
 
 
 class QualityTracker:
@@ -235,20 +258,20 @@ class QualityTracker:
 
     def _await_markouts(self, followed: FollowedOrder, fill: OrderFilled, now_ns: int) -> None:
         waiting = self.state.markouts.setdefault(followed.symbol, [])
-        value = fill.price_ticks * fill.qty_lots
-        own = [m for m in waiting if m.client_order_id == followed.client_order_id]
+        identity, value = followed.client_order_id, fill.price_ticks * fill.qty_lots
+        own = {m.due_ns: m for m in waiting if m.client_order_id == identity} if waiting else {}
+        self._due_of.pop(followed.symbol, None)
+        self._first_due_ns = 0
         for horizon_s in MARKOUT_HORIZONS_S:
             due_ns = now_ns + horizon_s * _NS_PER_S
-            same = next((m for m in own if m.due_ns == due_ns), None)
-            if same is not None:
+            if due_ns in own:
+                same = own[due_ns]
                 same.tick_lots, same.lots = same.tick_lots + value, same.lots + fill.qty_lots
                 continue
             followed.waiting += 1
-            self._due_of.pop(followed.symbol, None)
-            self._first_due_ns = 0
             waiting.append(
                 Markout(
-                    client_order_id=followed.client_order_id,
+                    client_order_id=identity,
                     horizon_s=horizon_s,
                     due_ns=due_ns,
                     tick_lots=value,
@@ -285,15 +308,7 @@ class QualityTracker:
             return _NO_DUES
         known = self._due_of.get(symbol)
         if known is None or known.waiting is not waiting:
-            last: dict[str, int] = {}
-            first_ns = NEVER_NS
-            for markout in waiting:
-                due_ns = markout.due_ns
-                if due_ns < first_ns:
-                    first_ns = due_ns
-                if due_ns > last.get(markout.client_order_id, 0):
-                    last[markout.client_order_id] = due_ns
-            known = self._due_of[symbol] = _Dues(waiting, first_ns, min(last.values()))
+            known = self._due_of[symbol] = _dues_of(waiting)
         return known
 
     def on_quote(self, quote: Quote) -> None:
@@ -303,34 +318,22 @@ class QualityTracker:
             return
         self._first_due_ns = 0
         usable = quote.book_state == BookState.OK and quote.has_touch
-        still = []
+        still, marked, ts_ns = [], {}, quote.ts_ns
         for markout in waiting:
-            late_ns = quote.ts_ns - markout.due_ns
+            late_ns = ts_ns - markout.due_ns
             if late_ns < 0 or (not usable and late_ns <= _MARKOUT_GRACE_NS):
                 still.append(markout)
             else:
-                self._mark(markout, quote if usable and late_ns <= _MARKOUT_GRACE_NS else None)
+                followed = self.state.orders[markout.client_order_id]
+                marked[markout.client_order_id] = followed
+                _mark(followed, markout, quote if usable and late_ns <= _MARKOUT_GRACE_NS else None)
         if still:
             self.state.markouts[quote.symbol] = still
         else:
             del self.state.markouts[quote.symbol]
-        for identity in dict.fromkeys(m.client_order_id for m in waiting):
-            if (followed := self.state.orders.get(identity)) is not None:
-                self._finish_if_complete(followed, quote.ts_ns)
-
-    def _mark(self, markout: Markout, quote: Quote | None) -> None:
-        followed = self.state.orders[markout.client_order_id]
-        followed.waiting -= 1
-        if (
-            quote is None
-        ):  # the market was not to be seen then: no markout is better than a wrong one
-            return
-        price = markout.tick_lots / markout.lots
-        bps = (quote.mid_ticks - price) * followed.side_sign / price * 1e4
-        horizon_s = markout.horizon_s
-        lots, total = followed.markout_weights, followed.markout_sums
-        lots[horizon_s] = lots.get(horizon_s, 0) + markout.lots
-        total[horizon_s] = total.get(horizon_s, 0.0) + bps * markout.lots
+        for followed in marked.values():
+            if not followed.waiting:
+                self._finish_if_complete(followed, ts_ns)
 
     # -- records, score, block ---------------------------------------------------------------------------
 

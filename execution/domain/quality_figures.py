@@ -30,12 +30,14 @@ class DecayedMean(msgspec.Struct, kw_only=True):
 
     def add(self, value: float, now_ns: int, config: QualityConfig) -> None:
         """Take one finite observation made at `now_ns`."""
-        idle_s = max(now_ns - self.last_ns, 0) / _NS_PER_S if self.last_ns else 0.0
+        last_ns = self.last_ns
+        idle_s = (now_ns - last_ns) / _NS_PER_S if last_ns and now_ns > last_ns else 0.0
         fade = 2.0 ** -(1 / config.half_life_orders + idle_s / config.half_life_s)
         self.weight = self.weight * fade + 1.0
         self.total = self.total * fade + value
         self.count += 1
-        self.last_ns = max(self.last_ns, now_ns)
+        if now_ns > last_ns:
+            self.last_ns = now_ns
 
 
 class OrderFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,9 @@ class QualityFigures(msgspec.Struct, kw_only=True):
             if value is not None and math.isfinite(value):
                 mean.add(value, now_ns, config)
         for horizon_s, value in order.markouts_bps.items():
-            self.markouts.setdefault(horizon_s, DecayedMean()).add(value, now_ns, config)
+            if horizon_s not in self.markouts:
+                self.markouts[horizon_s] = DecayedMean()
+            self.markouts[horizon_s].add(value, now_ns, config)
 
     def markout(self, horizon_s: int) -> float | None:
         mean = self.markouts.get(horizon_s)

@@ -107,7 +107,7 @@ def wait_for_trade(
 
     `column` is its symbol in the frames, `scene` what there is to see, `looked_ns` the last look at it.
     """
-    entry = trade.order_of(ENTRY, scene.orders)
+    entry, is_held = trade.order_of(ENTRY, scene.orders), trade.entered_lots > trade.exited_lots
     if _needs_every_frame(trade, entry, scene):
         return False
     may_grow = _may_grow(trade, entry)
@@ -115,9 +115,9 @@ def wait_for_trade(
         return False
     if may_grow:
         waits.untrusted(column)
-    sign, is_held = trade.plan.side.sign, trade.position_lots > 0
+    sign = trade.plan.side.sign
     levels: list[tuple[float, int]] = []
-    instants_ns = _instants_ns(trade, entry, scene)
+    instants_ns = _instants_ns(trade, entry, scene, looked_ns)
     if entry is not None and entry.price_ticks is not None and _may_be_repriced(trade, entry):
         from_ns = trade.last_reprice_ns + scene.config.reprice_interval_ms * _MS
         levels.append((entry.price_ticks * sign + 1, from_ns))
@@ -126,22 +126,18 @@ def wait_for_trade(
         level = _trailing_level(trade, trade.plan.trailing)
         levels.append((max(level, trade.extreme_ticks * sign + 1), from_ns))
         instants_ns.append(from_ns)
-    due_ns = waits.due_ns
     for at_ns in instants_ns:
-        if looked_ns < at_ns < due_ns:
-            due_ns = at_ns
-    waits.due_ns = due_ns
+        if looked_ns < at_ns < waits.due_ns:
+            waits.due_ns = at_ns
     if levels:
         waits.levels(column, sign, *levels)
     return True
 
 
 def note_extremes(trade: ManagedTrade, rows: FrameRows, start: int, stop: int, column: int) -> None:
-    """What `plan_actions` would have remembered of frames that were passed over."""
+    """What `plan_actions` would have remembered of a position's frames that were passed over."""
     is_long = trade.plan.side is Side.LONG
-    if trade.position_lots <= 0 or not ends_of_touch(
-        rows.words, start, stop, column, is_long, rows.found
-    ):
+    if not ends_of_touch(rows.words, start, stop, column, is_long, rows.found):
         return
     lowest, highest = rows.found.tolist()
     worst, best = float(lowest if is_long else highest), float(highest if is_long else lowest)
@@ -158,7 +154,7 @@ def _needs_every_frame(trade: ManagedTrade, entry: Order | None, scene: Scene) -
     """What waits for a usable touch."""
     if trade.is_stray:
         return True
-    if trade.position_lots <= 0:
+    if trade.entered_lots <= trade.exited_lots:
         return entry is None and trade.phase is not TradePhase.CLOSING
     return bool(trade.tp_filled_lots) and not trade.break_even_moved and scene.touch is None
 
@@ -167,20 +163,22 @@ def _may_grow(trade: ManagedTrade, entry: Order | None) -> bool:
     """An entry or averaging orders rest, or would where nothing forbade them."""
     is_entering = entry is not None and not entry.canceling
     is_averaging = trade.phase is not TradePhase.CLOSING and bool(trade.plan.dca_levels)
-    return is_entering or (trade.position_lots > 0 and is_averaging)
+    return is_entering or (is_averaging and trade.position_lots > 0)
 
 
 def _awaits_the_book(trade: ManagedTrade, scene: Scene, *, may_grow: bool) -> bool:
     """Something was held back at the last look, and may be made up for at any frame."""
     if may_grow and not scene.may_add:
         return True
-    has_trailing = trade.position_lots > 0 and trade.plan.trailing is not None
+    has_trailing = trade.plan.trailing is not None and trade.entered_lots > trade.exited_lots
     touch = scene.touch
     return has_trailing and (touch is None or touch.book_state != BookState.OK)
 
 
-def _instants_ns(trade: ManagedTrade, entry: Order | None, scene: Scene) -> list[int]:
-    """When the clock alone may make the trade want something.
+def _instants_ns(
+    trade: ManagedTrade, entry: Order | None, scene: Scene, looked_ns: int
+) -> list[int]:
+    """When, after the last look, the clock alone may make the trade want something.
 
     A leg that may be tried again then waits for nothing while its order lives; the entry waits for a
     touch, never for an instant.
@@ -188,11 +186,11 @@ def _instants_ns(trade: ManagedTrade, entry: Order | None, scene: Scene) -> list
     instants_ns = [
         at_ns
         for leg, at_ns in trade.retry_at_ns.items()
-        if leg != ENTRY and trade.order_of(leg, scene.orders) is None
+        if at_ns > looked_ns and leg != ENTRY and trade.order_of(leg, scene.orders) is None
     ]
     if entry is not None:
         instants_ns.append(trade.entry_deadline_ns)
-    if trade.position_lots > 0 and trade.phase is not TradePhase.CLOSING:
+    if trade.entered_lots > trade.exited_lots and trade.phase is not TradePhase.CLOSING:
         if trade.plan.time_stop_s is not None:
             instants_ns.append(trade.opened_ts_ns + trade.plan.time_stop_s * _SECOND_NS)
         if trade.unprotected_since_ns:

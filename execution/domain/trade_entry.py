@@ -26,7 +26,7 @@ def entry_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     """Cancel, re-price or put the entry once more."""
     entry = trade.order_of(ENTRY, scene.orders)
     if entry is None:
-        return _entry_again(trade, scene)
+        return [] if trade.entered_lots else _entry_again(trade, scene)
     if entry.canceling:
         return []
     if reason := _why_cancel(trade, scene):
@@ -84,7 +84,6 @@ def _entry_again(trade: ManagedTrade, scene: Scene) -> list[Action]:
         return []
     may_retry = (
         scene.may_add
-        and not trade.entered_lots
         and trade.phase is TradePhase.ENTERING
         and trade.signal_holds
         and scene.now_ns < trade.entry_deadline_ns

@@ -28,22 +28,22 @@ def stop_has_failed(trade: ManagedTrade, scene: Scene) -> bool:
     return order is not None and order.state is OrderState.CANCELED and order.filled_lots > 0
 
 
-def stop_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
-    """One stop for the whole position, as far as one order carries it: placed, or amended in place."""
-    stop = trade.order_of(STOP, scene.orders)
+def stop_actions(trade: ManagedTrade, stop: Order | None, scene: Scene) -> list[Action]:
+    """One stop for the whole position, as far as one order carries it: placed, or amended in place.
+
+    `stop` is the live one.
+    """
     if stop is None:
         if not may_place(trade, STOP, scene) or stop_has_failed(trade, scene):
             return []
         return [_stop_order(trade, min(trade.position_lots, scene.most_lots))]
     if stop.amending or stop.state is not OrderState.OPEN:
         return []
-    if not may_amend(trade, STOP, scene.now_ns):
-        return []
-    wanted_qty = min(trade.position_lots + stop.filled_lots, scene.most_lots)
+    wanted_qty = min(trade.entered_lots - trade.exited_lots + stop.filled_lots, scene.most_lots)
     qty = wanted_qty if wanted_qty != stop.qty_lots else None
     may_move = scene.now_ns >= trade.retry_at_ns.get(STOP_MOVE, 0)
     trigger = trade.stop_ticks if trade.stop_ticks != stop.trigger_ticks and may_move else None
-    if qty is None and trigger is None:
+    if (qty is None and trigger is None) or not may_amend(trade, STOP, scene.now_ns):
         return []
     return [Amend(client_order_id=stop.client_order_id, qty_lots=qty, trigger_ticks=trigger)]
 
@@ -67,14 +67,14 @@ def take_profit_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     actions: list[Action] = []
     for level in range(1, len(trade.plan.take_profits) + 1):
         _give_up_if_failed(trade, tp_leg(level), "its share goes to the next target", scene)
-    room = trade.position_lots
+    room = trade.entered_lots - trade.exited_lots
     for level, target in enumerate(trade.tp_targets(), start=1):
         leg, price = tp_leg(level), trade.tp_price_ticks(level)
         wanted = max(min(target - trade.tp_filled_lots.get(leg, 0), room), 0)
         room -= wanted
         order = trade.order_of(leg, scene.orders)
         if order is not None:
-            actions += _fit(order, wanted, price, may_change=may_amend(trade, leg, scene.now_ns))
+            actions += _fit(trade, order, wanted, price, scene)
         elif wanted and may_place(trade, leg, scene):
             actions.append(_take_profit(trade, leg, price, wanted))
     return actions
@@ -110,7 +110,7 @@ def averaging_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
         wanted = 0 if is_over else max(target - trade.dca_filled_lots.get(leg, 0), 0)
         order = trade.order_of(leg, scene.orders)
         if order is not None:
-            actions += _fit(order, wanted, price, may_change=may_amend(trade, leg, scene.now_ns))
+            actions += _fit(trade, order, wanted, price, scene)
         elif wanted and may_place(trade, leg, scene):
             actions.append(_averaging_order(trade, leg, price, wanted))
     return actions
@@ -129,7 +129,7 @@ def _averaging_order(trade: ManagedTrade, leg: str, price_ticks: int, lots: int)
 
 def _give_up_if_failed(trade: ManagedTrade, leg: str, then: str, scene: Scene) -> None:
     """A leg the venue refuses again and again is left out, and people are told."""
-    if leg in trade.given_up or not has_failed(trade, leg, scene):
+    if leg in trade.given_up or leg not in trade.orders or not has_failed(trade, leg, scene):
         return
     last = scene.orders[trade.orders[leg]]
     trade.given_up[leg] = last.last_error or last.state.value
@@ -138,17 +138,19 @@ def _give_up_if_failed(trade: ManagedTrade, leg: str, then: str, scene: Scene) -
     )
 
 
-def _fit(order: Order, wanted: int, price_ticks: int, *, may_change: bool) -> list[Action]:
+def _fit(
+    trade: ManagedTrade, order: Order, wanted: int, price_ticks: int, scene: Scene
+) -> list[Action]:
     """Bring a live limit to the quantity and price it should have."""
     if order.canceling or order.amending or order.state is OrderState.INTENT:
         return []
     if wanted == 0:
         return [Cancel(client_order_id=order.client_order_id, reason="NOT_NEEDED")]
-    if order.state not in AT_REST or not may_change:
+    if order.state not in AT_REST:
         return []
     qty = wanted + order.filled_lots if wanted != order.leaves_lots else None
     price = price_ticks if price_ticks != order.price_ticks else None
-    if qty is None and price is None:
+    if (qty is None and price is None) or not may_amend(trade, order.leg, scene.now_ns):
         return []
     return [Amend(client_order_id=order.client_order_id, qty_lots=qty, price_ticks=price)]
 

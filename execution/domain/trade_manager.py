@@ -32,16 +32,19 @@ from execution.domain.trade_scene import AT_REST, MS, Scene
 
 def plan_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     """Everything to be done for `trade` now, protection first. Changes the trade's own bookkeeping."""
-    if trade.position_lots <= 0:
+    if trade.entered_lots <= trade.exited_lots:
         if trade.entered_lots:
             begin_close(trade, "FLAT")  # a late entry fill after flat is unwound, not managed anew
-        return [*entry_actions(trade, scene), *sweep(trade, scene)]
-    _decide_phase(trade, scene)
-    actions = [] if trade.is_stray else stop_actions(trade, scene)
+        return entry_actions(trade, scene) + sweep(trade, scene)
+    stop = trade.order_of(STOP, scene.orders)
+    _decide_phase(trade, stop, scene)
+    actions = [] if trade.is_stray else stop_actions(trade, stop, scene)
     if trade.phase is TradePhase.CLOSING:
-        return [*actions, *closing_actions(trade, scene)]
-    actions += [*entry_actions(trade, scene), *take_profit_actions(trade, scene)]
-    if trade.phase is TradePhase.OPEN:
+        return actions + closing_actions(trade, scene)
+    if trade.phase is TradePhase.ENTERING:
+        return actions + entry_actions(trade, scene) + take_profit_actions(trade, scene)
+    actions += take_profit_actions(trade, scene)
+    if trade.plan.dca_levels:
         actions += averaging_actions(trade, scene)
     return actions
 
@@ -72,30 +75,30 @@ def on_stop_refused(trade: ManagedTrade, scene: Scene) -> None:
 
 def is_over(trade: ManagedTrade, orders: Mapping[str, Order]) -> bool:
     """Flat and with nothing at the venue that could change that."""
-    if trade.position_lots > 0:
+    if trade.entered_lots > trade.exited_lots:
         return False
     return bool(trade.orders) and not trade.has_live_orders(orders)
 
 
-def _decide_phase(trade: ManagedTrade, scene: Scene) -> None:
-    """What has become of a trade that holds something."""
+def _decide_phase(trade: ManagedTrade, stop: Order | None, scene: Scene) -> None:
+    """What has become of a trade that holds something; `stop` is its live one."""
     if trade.phase is TradePhase.ENTERING and trade.order_of(ENTRY, scene.orders) is None:
         trade.phase = TradePhase.OPEN
     if not trade.is_stray:
-        _watch_protection(trade, scene)
-    if stop_has_failed(trade, scene):
+        _watch_protection(trade, stop, scene)
+    if stop is None and stop_has_failed(trade, scene):
         begin_close(trade, stop_reason(trade))
     if _time_stop_is_due(trade, scene.now_ns):
         begin_close(trade, "TIME_STOP")
     follow_price(trade, scene)
 
 
-def _watch_protection(trade: ManagedTrade, scene: Scene) -> None:
-    stop, now_ns = trade.order_of(STOP, scene.orders), scene.now_ns
+def _watch_protection(trade: ManagedTrade, stop: Order | None, scene: Scene) -> None:
+    now_ns = scene.now_ns
     if (
         stop is not None
         and stop.state in AT_REST
-        and stop.qty_lots - stop.filled_lots >= trade.position_lots
+        and stop.qty_lots - stop.filled_lots >= trade.entered_lots - trade.exited_lots
     ):
         trade.unprotected_since_ns = 0
         trade.protected_since_ns = trade.protected_since_ns or now_ns

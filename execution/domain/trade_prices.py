@@ -18,7 +18,7 @@ def follow_price(trade: ManagedTrade, scene: Scene) -> None:
     quote = scene.touch
     if quote is None:
         return
-    if not trade.break_even_moved and _break_even_is_due(trade):
+    if trade.tp_filled_lots and not trade.break_even_moved and _break_even_is_due(trade):
         trade.break_even_moved = True
         _tighten(trade, break_even_ticks(trade, scene))
     if quote.book_state != BookState.OK:
@@ -49,7 +49,7 @@ def _is_filled(trade: ManagedTrade, level: int) -> bool:
 
 def _break_even_is_due(trade: ManagedTrade) -> bool:
     after = trade.plan.break_even_after_tp
-    if after is None or not trade.tp_filled_lots:
+    if after is None:
         return False
     targets = trade.tp_targets()
     if not targets:
@@ -73,14 +73,13 @@ def break_even_ticks(trade: ManagedTrade, scene: Scene) -> int:
 
 
 def _trail(trade: ManagedTrade, trailing: Trailing, price: float, scene: Scene) -> None:
-    if trade.gain_ticks(price) > trade.gain_ticks(trade.extreme_ticks):
+    entry, sign = trade.average_entry_ticks, trade.plan.side.sign
+    if (price - trade.extreme_ticks) * sign > 0:
         trade.extreme_ticks = price
-    entry = trade.average_entry_ticks
-    if trade.gain_ticks(trade.extreme_ticks) < entry * trailing.activate_bps / 1e4:
+    if (trade.extreme_ticks - entry) * sign < entry * trailing.activate_bps / 1e4:
         return
     if scene.now_ns - trade.last_trail_ns < scene.config.trailing_interval_ms * MS:
         return
-    sign = trade.plan.side.sign
     level = trade.extreme_ticks - sign * entry * trailing.distance_bps / 1e4
     if _tighten(trade, math.floor(level) if sign > 0 else math.ceil(level)):
         trade.trailing_active = True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from execution.domain.identity import client_order_id
@@ -47,6 +45,7 @@ from execution.domain.venue import (
     SetLeverage,
     VenueCode,
     VenueCommand,
+    VenueOrderStatus,
 )
 from execution.domain.workspace import Workspace
 from failover.domain.days import iso_ms
@@ -80,22 +79,23 @@ class TradeRunner:
         self, order: Order, update: OrderUpdated, looked_ns: int | None, now: int
     ) -> None:
         """`looked_ns`: the last look at the trade of its symbol, None where it is due for another."""
+        work = self._work
         before = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
         says_anything = order.amending or bool(update.reason) or update.code != VenueCode.OK
         order.on_update(update)
-        if update.status != "ACKNOWLEDGED":
+        if update.status is not VenueOrderStatus.ACKNOWLEDGED:
             order.amending = False
         after = (order.state, order.qty_lots, order.price_ticks, order.trigger_ticks)
         changed = before != after
-        if changed and self._work.records:
-            self._work.log(_LOG_KIND.get(update.status, "UPDATE"), order, now)
-            self._work.show_order(order, now)
-        self._work.quality.on_update(order, update, self._work.quotes.get(order.symbol), now)
+        if changed and work.records:
+            work.log(_LOG_KIND.get(update.status, "UPDATE"), order, now)
+            work.show_order(order, now)
+        work.quality.on_update(order, update, work.quotes.get(order.symbol), now)
         trade = self._trade_of(order)
         if trade is None:
             return
         if looked_ns == now and not (changed or says_anything or trade.is_stray):
-            self._work.settled[trade.symbol] = now  # looked at since its fill, which said all this
+            work.settled[order.symbol] = now  # looked at since its fill, which said all this
             return
         if before[1:] != after[1:]:
             note_amended(trade, order.leg)
@@ -266,24 +266,26 @@ class TradeRunner:
 
     def manage(self, trade: ManagedTrade, now: int) -> None:
         """Do what the trade needs, show it when it changed, and end it when it is over."""
-        scene = self._work.scene(trade, now)
+        work = self._work
+        scene = work.scene(trade, now)
         actions = plan_actions(trade, scene)
         for text in scene.alerts:
-            self._work.alert(trade.symbol, text, now, trade)
+            work.alert(trade.symbol, text, now, trade)
         for action in actions:
             self.do(trade, action, now)
         if not trade.is_stray:  # a stray says nothing of when the symbol's own trade was looked at
-            self._work.settled[trade.symbol] = now
-        if trade.entered_lots and not trade.is_stray and self._work.records:
-            self._show_position(trade, now)
-        if is_over(trade, self._work.state.orders):
+            work.settled[trade.plan.symbol] = now
+            if work.records and trade.entered_lots:
+                self._show_position(trade, now)
+        if trade.entered_lots <= trade.exited_lots and is_over(trade, work.state.orders):
             self._finish(trade, now)
 
     def do(self, trade: ManagedTrade, action: Action, now: int) -> None:
         if isinstance(action, Place):
             self._place(trade, action, now)
             return
-        order = self._work.state.orders[action.client_order_id]
+        work = self._work
+        order = work.state.orders[action.client_order_id]
         command: VenueCommand
         if isinstance(action, Amend):
             order.amending = True
@@ -301,8 +303,9 @@ class TradeRunner:
             command = CancelOrder(
                 client_order_id=order.client_order_id, symbol=order.symbol, decision_ts_ns=now
             )
-            self._work.log("INTENT", order, now, command="CANCEL", reason=action.reason)
-        self._work.commands.append(command)
+            if work.records:
+                work.log("INTENT", order, now, command="CANCEL", reason=action.reason)
+        work.commands.append(command)
 
     def _log_amend(self, order: Order, wish: Amend, now: int) -> None:
         if not self._work.records:
@@ -373,14 +376,14 @@ class TradeRunner:
         return trade
 
     def _place(self, trade: ManagedTrade, wish: Place, now: int) -> None:
-        before = self._work.state.orders.get(trade.orders.get(wish.leg, ""))
-        config = self._work.config_for(trade.symbol)
-        attempt = note_attempt(trade, wish.leg, before, now, config)
+        work, symbol, orders = self._work, trade.plan.symbol, self._work.state.orders
+        before = orders.get(trade.orders.get(wish.leg, ""))
+        attempt = note_attempt(trade, wish.leg, before, now, work.config_for(symbol))
         order = Order(
             client_order_id=client_order_id(
-                self._work.config.client_order_id_prefix, trade.request_id, wish.leg, attempt
+                work.config.client_order_id_prefix, trade.request_id, wish.leg, attempt
             ),
-            symbol=trade.symbol,
+            symbol=symbol,
             side=wish.side,
             type=wish.type,
             time_in_force=wish.time_in_force,
@@ -397,20 +400,19 @@ class TradeRunner:
             source=trade.source if wish.leg == ENTRY else "TPSL_ENGINE",
             decision_ts_ns=now,
             updated_ts_ns=now,
-            config_version=self._work.version or trade.config_version,
+            config_version=work.version or trade.config_version,
         )
-        self._work.state.orders[order.client_order_id] = order
+        orders[order.client_order_id] = order
         trade.orders[wish.leg] = order.client_order_id
-        quote = self._work.quotes.get(trade.symbol)
-        self._work.quality.on_placed(order, quote, self._work.version)
-        extra: dict[str, Any] = {"command": "PLACE"}
-        if wish.leg == ENTRY and self._work.records:
-            extra["plan"] = msgspec.to_builtins(trade.plan)
-        self._work.log("INTENT", order, now, **extra)
-        self._work.commands.append(order.as_command())
+        work.quality.on_placed(order, work.quotes.get(symbol), work.version)
+        if work.records:
+            plan = {"plan": msgspec.to_builtins(trade.plan)} if wish.leg == ENTRY else {}
+            work.log("INTENT", order, now, command="PLACE", **plan)
+        work.commands.append(order.as_command())
         order.move(OrderTransition.SEND)
-        self._work.sent.append(self._work.line("SENT", order, now))
-        self._work.show_order(order, now)
+        if work.records:
+            work.sent.append(work.line("SENT", order, now))
+            work.show_order(order, now)
 
     def _finish(self, trade: ManagedTrade, now: int) -> None:
         state, symbol = self._work.state, trade.symbol
@@ -454,12 +456,10 @@ class TradeRunner:
         self, trade: ManagedTrade, order: Order, now: int, fill: OrderFilled | None = None
     ) -> None:
         kind = _EVENT_OF.get(order.state)
-        if trade.is_stray:
-            return  # the strategy knows nothing of it
+        if kind is None or trade.is_stray:
+            return  # of a stray the strategy knows nothing
         if fill is None and order.state in (OrderState.PARTIALLY_FILLED, OrderState.FILLED):
             return  # the executions tell it, with prices
-        if kind is None:
-            return
         if order.leg == ENTRY and order.last_error == "" and trade.plan_end_reason:
             order.last_error = trade.plan_end_reason
         reason = trade.plan_end_reason if order.leg == ENTRY else ""

@@ -36,8 +36,9 @@ class Scene:
     ) -> None:
         self.orders = orders
         self.quote = quote
-        # the quote, where it has prices
-        self.touch = quote if quote is not None and quote.has_touch else None
+        self.touch = None  # the quote, where it has prices
+        if quote is not None and quote.bid_ticks > 0 and quote.ask_ticks > 0:
+            self.touch = quote
         self.now_ns = now_ns
         self.config = config
         self.instrument = instrument
@@ -107,7 +108,7 @@ def note_attempt(
 
 def has_failed(trade: ManagedTrade, leg: str, scene: Scene) -> bool:
     """So many orders of a leg in a row have ended without a fill that there is no sense in more."""
-    last = scene.orders.get(trade.orders.get(leg, ""))
-    if last is None or not last.state.is_final or last.filled_lots or last.canceling:
+    if trade.failures.get(leg, 0) + 1 < scene.config.max_retry_count:
         return False
-    return trade.failures.get(leg, 0) + 1 >= scene.config.max_retry_count
+    last = scene.orders.get(trade.orders.get(leg, ""))
+    return not (last is None or not last.state.is_final or last.filled_lots or last.canceling)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from execution.domain.orders import OrderState
 from execution.domain.records import Row, order_snapshot, position_snapshot, tpsl_record
 from execution.domain.trade import STOP, ManagedTrade
@@ -21,7 +23,8 @@ class Views:
         """All that execution holds (see `ExecutionSnapshot`); `account` where it is known as of now."""
         state, book = self._work.state, self._work.state.book
         account = account or self._work.account(now_ns)
-        held = [t for t in state.trades.values() if t.position_lots > 0]
+        trades = tuple(state.trades.values())
+        held = [t for t in trades if t.entered_lots > t.exited_lots]
         return ExecutionSnapshot(
             ts_ns=now_ns,
             execution_run=self._work.run_id,
@@ -30,26 +33,15 @@ class Views:
             available=account.available,
             realized_pnl_today=float(book.realized_today_usdt),
             equity_peak=book.equity_peak_usdt,
-            positions=tuple(self._position_view(trade) for trade in held),
-            pending_entries={
-                t.symbol: t.request_id for t in state.trades.values() if t.position_lots <= 0
-            },
+            positions=tuple([self._position_view(trade) for trade in held]) if held else (),
+            pending_entries=_pending_entries(trades) if trades else {},
             safe_mode_reasons=tuple(book.safe_mode),
             trading_enabled=book.trading_enabled,
             losses_in_row=book.losses_in_row,
             trades_this_hour=account.trades_this_hour,
             paused_until_ns=book.paused_until_ns,
             day_open_equity=account.day_open_equity,
-            exposures=tuple(
-                ExposureView(
-                    symbol=each.symbol,
-                    side=each.side,
-                    notional=each.notional_usdt,
-                    risk=each.risk_usdt,
-                    margin=each.margin_usdt,
-                )
-                for each in account.exposures
-            ),
+            exposures=_exposure_views(account) if account.exposures else (),
             quality=self._work.quality.views(now_ns),
         )
 
@@ -121,3 +113,22 @@ class Views:
             mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,
             mae_bps=min(trade.gain_ticks(trade.worst_ticks), 0.0) / entry * 1e4,
         )
+
+
+def _pending_entries(trades: Iterable[ManagedTrade]) -> dict[str, str]:
+    """By symbol, the requests of those that hold nothing."""
+    return {t.symbol: t.request_id for t in trades if t.entered_lots <= t.exited_lots}
+
+
+def _exposure_views(account: AccountRisk) -> tuple[ExposureView, ...]:
+    views = [
+        ExposureView(
+            symbol=each.symbol,
+            side=each.side,
+            notional=each.notional_usdt,
+            risk=each.risk_usdt,
+            margin=each.margin_usdt,
+        )
+        for each in account.exposures
+    ]
+    return tuple(views)

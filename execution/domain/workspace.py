@@ -35,10 +35,6 @@ from strategy.domain.risk import AccountRisk, assess
 
 _EXEC_IDS_KEPT = 512
 
-_NO_ROW: Row = {}
-_NO_LINE = LogLine({})
-_RESULTS = ("FILL", "TRADE")
-
 
 class CoreState(msgspec.Struct, kw_only=True):
     """Everything a restart must bring back. `finished` trades wait a minute for late fills."""
@@ -103,6 +99,7 @@ class Workspace:
         )
         self._why = self._why_no_adding  # bound once: every look at a trade takes it along
         self._names = [instrument.symbol for instrument in instruments]
+        self._is_alone = len(instruments) == 1
         self.columns = {name: column for column, name in enumerate(self._names)}
         self.tick_sizes = [float(instrument.tick_size) for instrument in instruments]
         self.units_usdt = {  # what a lot is worth per tick
@@ -134,7 +131,7 @@ class Workspace:
 
     def scene(self, trade: ManagedTrade, now_ns: int) -> Scene:
         """What there is to see of `trade` now."""
-        symbol = trade.symbol
+        symbol = trade.plan.symbol
         return Scene(
             self.state.orders,
             self.quotes.get(symbol),
@@ -151,16 +148,17 @@ class Workspace:
 
     def _why_no_adding(self, symbol: str, now_ns: int) -> str:
         """What the guards would refuse any entry for, whatever its size; empty when nothing."""
-        book = self.state.book
-        if book.safe_mode:
+        state = self.state
+        if state.book.safe_mode:
             return "SAFE_MODE"
-        if not book.trading_enabled:
+        if not state.book.trading_enabled:
             return "TRADING_DISABLED"
-        if symbol in self.state.position_doubts:
+        if state.position_doubts and symbol in state.position_doubts:
             return POSITION_DIFFERS
         if self.quality.is_blocked(symbol, now_ns):
             return "QUALITY_BLOCK"
-        reasons = book_reasons(self.quotes.get(symbol), now_ns, self.config_for(symbol))
+        config = self._config_of.get(symbol, self.config)
+        reasons = book_reasons(self.quotes.get(symbol), now_ns, config)
         return reasons[0] if reasons else ""
 
     def account(self, now_ns: int) -> AccountRisk:
@@ -200,9 +198,8 @@ class Workspace:
 
     def quote(self, rows: FrameRows, row: int) -> Quote:
         """Take the quote of one frame."""
-        column = rows.column(row)
-        ts_ns, bid, ask, book_state = rows.touch(row)
-        spread, mark, rate, to_funding = rows.figures(row)
+        column, book_state = rows.head(row)
+        ts_ns, bid, ask, spread, mark, rate, to_funding = rows.quoted(row)
         symbol = self._names[column]
         quote = self.quotes[symbol] = Quote(
             symbol=symbol,
@@ -219,7 +216,7 @@ class Workspace:
 
     def quotes_of(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take the last frame of each symbol."""
-        if len(self._names) == 1:
+        if stop - start == 1 or self._is_alone:
             self.quote(rows, stop - 1)
             return
         for row in rows.last_of_each(start, stop, len(self._names)):
@@ -232,13 +229,16 @@ class Workspace:
         self.mark_out(rows, start, stop)
         self.quotes_of(rows, unquoted, stop)
         for trade in self.state.trades.values():
-            note_extremes(trade, rows, start, stop, self.columns[trade.symbol])
+            if trade.entered_lots > trade.exited_lots:
+                note_extremes(trade, rows, start, stop, self.columns[trade.plan.symbol])
 
     def pass_seconds(self, rows: FrameRows, start: int, ends: NDArray[np.int64]) -> None:
         """What looks at whole seconds would have noted of the account: each value, and its peak.
 
         The caller knows that none of these seconds changes anything else.
         """
+        if not (self.state.trades or self.state.strays):
+            return
         trades = (*self.state.trades.values(), *self.state.strays.values())
         held = [trade for trade in trades if trade.position_lots > 0]
         if not held:
@@ -312,8 +312,6 @@ class Workspace:
         return True
 
     def order_row(self, order: Order, now: int) -> Row:
-        if not self.records:
-            return _NO_ROW
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
         return {"record": "ORDER", **record}
 
@@ -323,8 +321,6 @@ class Workspace:
             self.news.append(RecordRow(self.order_row(order, now)))
 
     def line(self, kind: str, order: Order, now: int, **extra: Any) -> LogLine:
-        if not self.records:
-            return _NO_LINE
         record = order_record(order, self.instruments[order.symbol], self.mode, now)
         head = {"kind": kind, "seq": 0, "epoch": self.state.epoch}  # numbered when handed over
         return LogLine({**head, **record, **extra})
@@ -402,29 +398,19 @@ class Workspace:
             self.news.append(RecordRow(row))
 
     def take(self) -> list[ExecutionOutput]:
+        """Hand over all that is to be done, in order. Unrecorded, of rows only fills and closed trades."""
         if self.quality.finished:
             self._record_quality()
         if not self.records:
-            return self._take_unrecorded()
+            outputs = self.commands + self.news
+            if outputs:
+                self.commands, self.news = [], []
+            return outputs
         for line in (*self.lines, *self.sent):
             self.state.log_seq += 1
             line.record["seq"] = self.state.log_seq
         outputs = [*self.lines, *self.commands, *self.sent, *self.news]
         self.lines, self.commands, self.sent, self.news = [], [], [], []
-        return outputs
-
-    def _take_unrecorded(self) -> list[ExecutionOutput]:
-        """Of what is written down only fills and closed trades: results are made of them."""
-        outputs = self.commands
-        if self.news:
-            for output in self.news:
-                if type(output) is not RecordRow or output.row.get("record") in _RESULTS:
-                    outputs.append(output)
-            self.news = []
-        if outputs:
-            self.commands = []
-        if self.sent:
-            self.sent = []
         return outputs
 
 
