@@ -7,8 +7,9 @@ from decimal import Decimal
 from execution.domain.sim_attached import SimAttached
 from execution.domain.sim_floor import SimFloor
 from execution.domain.sim_margin import SimMargins
-from execution.domain.sim_orders import STOP_LOSS, TAKE_PROFIT
 from execution.domain.venue import PositionUpdated, WalletUpdated
+
+_ZERO = Decimal(0)
 
 
 class SimAccountNews:
@@ -32,19 +33,20 @@ class SimAccountNews:
     def _position(self, symbol: str, *, is_liquidated: bool) -> None:
         floor, position = self._floor, self._floor.position(symbol)
         is_open = position.lots != 0
+        take_profit, stop_loss = self._attached.levels(symbol)
         floor.reports.add(
             PositionUpdated(
                 symbol=symbol,
                 lots=position.lots,
                 average_entry_ticks=position.average_entry_ticks,
                 leverage=float(self._margins.leverage(symbol)),
-                initial_margin_usdt=self._margins.initial_usdt(symbol) if is_open else Decimal(0),
+                initial_margin_usdt=self._margins.initial_usdt(symbol) if is_open else _ZERO,
                 maintenance_margin_usdt=(
-                    self._margins.maintenance_usdt(symbol) if is_open else Decimal(0)
+                    self._margins.maintenance_usdt(symbol) if is_open else _ZERO
                 ),
                 liquidation_ticks=self._liquidation_ticks(symbol) if is_open else None,
-                take_profit_ticks=self._attached.trigger_ticks(symbol, TAKE_PROFIT),
-                stop_loss_ticks=self._attached.trigger_ticks(symbol, STOP_LOSS),
+                take_profit_ticks=take_profit,
+                stop_loss_ticks=stop_loss,
                 is_liquidated=is_liquidated,
                 venue_ts_ns=floor.memory.now_ns,
                 deliver_at_ns=floor.reports.heard_at_ns,

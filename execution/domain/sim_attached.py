@@ -36,9 +36,10 @@ class SimAttached:
                 return order
         return None
 
-    def trigger_ticks(self, symbol: str, kind: str) -> int | None:
-        order = self.of(symbol, kind)
-        return order.trigger_ticks if order else None
+    def levels(self, symbol: str) -> tuple[int | None, int | None]:
+        """(take-profit, stop-loss) of a position, ticks; None where there is none."""
+        found = {o.attached: o.trigger_ticks for o in self._floor.orders_of(symbol) if o.attached}
+        return found.get(TAKE_PROFIT), found.get(STOP_LOSS)
 
     def on_fill(self, order: SimOrder) -> None:
         """An entry with levels of its own has filled: they are the position's now."""
@@ -75,7 +76,7 @@ class SimAttached:
             return False
         if order is not None and (order.trigger_ticks, order.trigger_by) == (ticks, by):
             return False
-        self._floor.changed.add(symbol)
+        self._floor.note_change(symbol)
         if order is None:
             self._create(symbol, kind, ticks, by)
         elif ticks == 0:

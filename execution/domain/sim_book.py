@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from execution.domain.sim_kernel import (
-    C_LIMIT,
     C_MARKS,
-    C_NEXT,
-    C_NOW,
     C_RESTS,
-    C_STOP,
-    CURSOR,
+    COUNTS,
     EVERY_BOOK,
     FACTS,
     FAR,
@@ -65,7 +61,7 @@ class SimBooks:
         self.facts = np.zeros((symbols, FACTS), np.int64)
         self.watch = np.empty((symbols, WATCH), np.int64)
         self.rests = np.zeros((16, RESTS), np.int64)
-        self.cursor = np.zeros(CURSOR, np.int64)
+        self._counts = np.zeros(COUNTS, np.int64)
         for symbol in range(symbols):
             self.watch_nothing(symbol)
 
@@ -78,7 +74,7 @@ class SimBooks:
             self.rests = np.zeros((2 * len(rows), RESTS), np.int64)
         for i, row in enumerate(rows):
             self.rests[i] = row
-        self.cursor[C_RESTS] = len(rows)
+        self._counts[C_RESTS] = len(rows)
 
     def run(
         self, chunk: EventChunk, start: int, now_ns: int, limit_ns: int, stop: int | None = None
@@ -87,16 +83,13 @@ class SimBooks:
 
         Stops before message `stop` (the chunk's end), and before the first at or after `limit_ns`.
         """
-        cursor = self.cursor
-        cursor[C_NEXT], cursor[C_NOW], cursor[C_LIMIT], cursor[C_STOP] = (
-            start, now_ns, limit_ns, len(chunk) if stop is None else stop,
-        )  # fmt: skip
-        matters = run_until_it_matters(
+        reached: tuple[int, int, bool] = run_until_it_matters(
             chunk.kind, chunk.flags, chunk.symbol, chunk.exchange_ts_ns, chunk.level_offset,
             chunk.side, chunk.tick, chunk.lot,
-            self._cells, self.facts, self.watch, self.rests, self._marks, cursor,
+            self._cells, self.facts, self.watch, self.rests, self._marks, self._counts,
+            start, len(chunk) if stop is None else stop, now_ns, limit_ns,
         )  # fmt: skip
-        return cursor.item(C_NEXT), cursor.item(C_NOW), bool(matters)
+        return reached
 
     def is_trusted(self, symbol: int) -> bool:
         return bool(self.facts.item(symbol, TRUSTED))
@@ -109,54 +102,70 @@ class SimBooks:
     def displayed(self, symbol: int, side: int, tick: int) -> int | None:
         """Lots displayed at a price; None where the window does not reach it."""
         block, key, item = _block(symbol, side), _key(side, tick), self._cells.item
-        place = key - item(block + BASE)
-        if 0 <= place < WINDOW and (lots := item(block + LADDER + place)):
+        if lots := self._lots_at(block, key):
             return lots
-        ladder = self._cells[block + LADDER : block + LADDER + max(min(place, WINDOW), 0)]
-        keys, sizes = self._far(block)
-        if not (keys.size and keys[0] <= key) and not ladder.any():
-            return None
-        far = int(keys.searchsorted(key))
-        return int(sizes[far]) if far < keys.size and keys[far] == key else 0
+        place = min(key - item(block + BASE), WINDOW)
+        keys, _ = self._far(block)
+        is_inside = keys.size and keys[0] <= key
+        if is_inside or self._cells[block + LADDER : block + LADDER + max(place, 0)].any():
+            return 0
+        return None
 
-    def takeable(self, symbol: int, side: int, limit_tick: int) -> list[tuple[int, int]]:
-        """(tick, lots left to take) of a side from the best to `limit_tick`, best first."""
-        block, limit = _block(symbol, side), _key(side, limit_tick)
-        touch = self._cells.item(block + TOUCH)
+    def _lots_at(self, block: int, key: int) -> int:
+        place = key - self._cells.item(block + BASE)
+        if place >= 0:
+            return self._cells.item(block + LADDER + place) if place < WINDOW else 0
+        keys, sizes = self._far(block)
+        far = int(keys.searchsorted(key))
+        return sizes.item(far) if far < keys.size and keys[far] == key else 0
+
+    def takeable(
+        self, symbol: int, side: int, limit_tick: int, enough_lots: int = _FAR
+    ) -> list[tuple[int, int]]:
+        """(tick, lots left to take) of a side, best first, to `limit_tick` or `enough_lots` in all."""
+        block, limit, item = _block(symbol, side), _key(side, limit_tick), self._cells.item
+        touch = item(block + TOUCH)
         if touch == NO_KEY or touch < limit:
             return []
+        taken, found = self._taken(symbol, side), []
+        for key in self._keys_down(block, touch, limit):
+            lots = self._lots_at(block, key) - taken.get(key, 0)
+            if lots > 0:
+                found.append((abs(key), lots))
+                enough_lots -= lots
+                if enough_lots <= 0:
+                    break
+        return found
+
+    def _keys_down(self, block: int, touch: int, limit: int) -> Iterator[int]:
+        """Keys of levels from the touch down to `limit`."""
         base = self._cells.item(block + BASE)
         first = max(limit - base, 0)
         ladder = self._cells[block + LADDER + first : block + LADDER + touch - base + 1]
-        places = np.flatnonzero(ladder)
-        levels = [*zip((places + (base + first)).tolist(), ladder[places].tolist(), strict=True)]
+        yield from reversed((np.flatnonzero(ladder) + (base + first)).tolist())
         if limit < base:
-            keys, sizes = self._far(block)
-            worst = int(keys.searchsorted(limit))
-            levels[:0] = zip(keys[worst:].tolist(), sizes[worst:].tolist(), strict=True)
-        taken = self._taken(symbol, side)
-        left = [(abs(key), lots - taken.get(key, 0)) for key, lots in reversed(levels)]
-        return [(tick, lots) for tick, lots in left if lots > 0]
+            keys, _ = self._far(block)
+            yield from reversed(keys[int(keys.searchsorted(limit)) :].tolist())
 
     def take(self, symbol: int, side: int, tick: int, lots: int) -> None:
         """Remember that `lots` of a displayed level are ours now."""
         level = [symbol, side, _key(side, tick)]
-        for row in self._marks[: self.cursor.item(C_MARKS)]:
+        for row in self._marks[: self._counts.item(C_MARKS)]:
             if row[:M_SHOWN].tolist() == level:
                 row[M_TAKEN] += lots
                 return
         self._mark(*level, self.displayed(symbol, side, tick) or 0, lots)
 
     def _mark(self, *row: int) -> None:
-        count = self.cursor.item(C_MARKS)
+        count = self._counts.item(C_MARKS)
         if count == len(self._marks):
             self._marks = np.concatenate((self._marks, np.zeros_like(self._marks)))
         self._marks[count] = row
-        self.cursor[C_MARKS] = count + 1
+        self._counts[C_MARKS] = count + 1
 
     def _taken(self, symbol: int, side: int) -> dict[int, int]:
         """Lots that are ours, by key."""
-        rows = self._marks[: self.cursor.item(C_MARKS)].tolist()
+        rows = self._marks[: self._counts.item(C_MARKS)].tolist()
         return {key: taken for s, at, key, _, taken in rows if (s, at) == (symbol, side)}
 
     def _far(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -204,7 +213,7 @@ class SimBooks:
                 EventKind.BOOK_SNAPSHOT, symbol=symbol, seq=0, core_ts_ns=0, exchange_ts_ns=0,
                 levels=levels,
             )  # fmt: skip
-        self._cells, self.cursor[C_MARKS] = new_cells(self._symbols), 0
+        self._cells, self._counts[C_MARKS] = new_cells(self._symbols), 0
         self.watch[:, EVERY_BOOK] = NOTHING_MATTERS[EVERY_BOOK]
         self.run(snapshots.take(), 0, 0, _FAR)
         for symbol, side, place in np.argwhere(level[:, :, 2]).tolist():

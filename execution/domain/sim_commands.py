@@ -213,15 +213,11 @@ class SimCommands:
 
     def _try_leverage(self, command: SetLeverage) -> None:
         """A lower leverage locks more; what is not there cannot be locked."""
-        memory, symbol = self._floor.memory, command.symbol
-        before = memory.leverage.get(symbol)
-        memory.leverage[symbol] = command.leverage
+        symbol, before = command.symbol, self._floor.memory.leverage.get(command.symbol)
+        self._floor.set_leverage(symbol, command.leverage)
         if self._margins.available_usdt() >= 0:
-            self._floor.changed.add(symbol)
+            self._floor.note_change(symbol)
             return
-        if before is None:
-            del memory.leverage[symbol]
-        else:
-            memory.leverage[symbol] = before
+        self._floor.set_leverage(symbol, before)
         text = "ab not enough for new leverage"
         self._floor.reports.refuse(command, VenueCode.INSUFFICIENT_BALANCE, text)

@@ -27,6 +27,7 @@ class SimSettings:
         self._symbols = dict(symbols or {})
         self._tables: dict[str, MarginTable] = {}
         self._taker_rates: dict[str, Decimal] = {}
+        self._pro_rata: dict[str, bool] = {}
 
     def of(self, symbol: str) -> ExecutionConfig:
         return self._symbols.get(symbol, self.base)
@@ -43,6 +44,13 @@ class SimSettings:
             rate = self._taker_rates[symbol] = Decimal(repr(self.of(symbol).taker_fee_bps)) / _BPS
         return rate
 
+    def is_pro_rata(self, symbol: str) -> bool:
+        """Whether cancels advance the queues of a symbol."""
+        known = self._pro_rata.get(symbol)
+        if known is None:
+            known = self._pro_rata[symbol] = self.of(symbol).queue_model == "proportional"
+        return known
+
 
 class SimFloor:
     """Lookups over the venue's state; the parts change it, this only finds."""
@@ -58,7 +66,8 @@ class SimFloor:
         self.memory = SimMemory(venue_id=venue_id, ledger=SimLedger(deposit_usdt=deposit))
         self.reports = SimReports(self._latency_ns(), lambda: self.memory.now_ns)
         self.changed: set[str] = set()  # symbols whose position or margin changed in this event
-        self._held: list[str] | None = None  # asked for at every step, changed by fills alone
+        self.held: list[str] = []  # symbols with a position, by name
+        self.moment = 0  # moves on with prices, positions and margins: figures hold for one moment
         self.liquidated: set[str] = set()  # positions the venue took over in this event
         self.complete_memory()
 
@@ -67,37 +76,48 @@ class SimFloor:
 
     def complete_memory(self) -> None:
         """Every symbol has a position, flat or not, always in the same order."""
-        self._held = None
         for symbol in self.instruments:
             self.memory.ledger.position(symbol)
+        self._note_held()
 
     def use(self, settings: SimSettings) -> None:
         """Go by other settings from the next event on."""
         self.settings = settings
+        self.moment += 1
         self.reports.latency_ns = self._latency_ns()
-
-    def is_pro_rata(self, symbol: str) -> bool:
-        """Whether cancels advance the queues of a symbol."""
-        return self.settings.of(symbol).queue_model == "proportional"
 
     def position(self, symbol: str) -> SimPosition:
         return self.memory.ledger.positions[symbol]
 
-    def held(self) -> list[str]:
-        """Symbols with a position, by name."""
-        if self._held is None:
-            positions = self.memory.ledger.positions.items()
-            self._held = sorted(symbol for symbol, position in positions if position.lots)
-        return self._held
-
     def note_fill(self, symbol: str) -> None:
         """A position has changed."""
+        self.note_change(symbol)
+        self._note_held()
+
+    def note_change(self, symbol: str) -> None:
+        """A position or its margin is another one: the account will be told of."""
         self.changed.add(symbol)
-        self._held = None
+        self.moment += 1
+
+    def set_leverage(self, symbol: str, leverage: float | None) -> None:
+        """None: as the config says."""
+        self.moment += 1
+        if leverage is None:
+            self.memory.leverage.pop(symbol, None)
+        else:
+            self.memory.leverage[symbol] = leverage
+
+    def _note_held(self) -> None:
+        positions = self.memory.ledger.positions.items()
+        self.held = sorted([symbol for symbol, position in positions if position.lots])
+        self.moment += 1
 
     def orders_of(self, symbol: str) -> list[SimOrder]:
         orders = self.memory.orders
         return [o for o in orders.values() if o.symbol == symbol] if orders else []
+
+    def all_resting(self) -> list[SimOrder]:
+        return [o for o in self.memory.orders.values() if not o.is_waiting_for_trigger]
 
     def resting(self, symbol: str) -> list[SimOrder]:
         orders = self.memory.orders

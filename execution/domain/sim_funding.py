@@ -35,7 +35,7 @@ class SimFunding:
 
     def next_due(self) -> tuple[int, str] | None:
         """(instant, symbol) of the first payment to come; None without a position."""
-        held = self._floor.held()
+        held = self._floor.held
         return min((self.due_ns(symbol), symbol) for symbol in held) if held else None
 
     def settle(self, symbol: str) -> None:
@@ -49,9 +49,9 @@ class SimFunding:
         value = floor.instruments[symbol].lots_to_qty(position.lots) * mark
         fee = (value * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
         position.funding_usdt += fee
+        floor.note_change(symbol)
         self._take_from_margin(symbol, fee)
         memory.fundings += 1
-        floor.changed.add(symbol)
         floor.reports.add(
             FundingPaid(
                 exec_id=f"{memory.venue_id}-F{memory.fundings}",

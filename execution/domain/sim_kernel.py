@@ -51,9 +51,9 @@ RESTS = 7
 # Columns of `marks`, one row per displayed level that our fills took from. SHOWN: all that it shows.
 M_SYMBOL, M_SIDE, M_KEY, M_SHOWN, M_TAKEN = 0, 1, 2, 3, 4
 MARKS = 5
-# Places of `cursor`.
-C_NEXT, C_NOW, C_LIMIT, C_STOP, C_RESTS, C_MARKS = 0, 1, 2, 3, 4, 5
-CURSOR = 6
+# Places of `counts`: rows in use.
+C_RESTS, C_MARKS = 0, 1
+COUNTS = 2
 
 _TRADE, _SNAPSHOT = int(EventKind.TRADE), int(EventKind.BOOK_SNAPSHOT)
 _DELTA, _BBO = int(EventKind.BOOK_DELTA), int(EventKind.BBO)
@@ -66,19 +66,19 @@ _HIDDEN = FLAG_RPI | FLAG_BLOCK
 
 
 @kernel_jit
-def _taken(marks: Cells, cursor: Cells, symbol: int, side: int, key: int) -> Any:
-    for m in range(cursor[C_MARKS]):
+def _taken(marks: Cells, counts: Cells, symbol: int, side: int, key: int) -> Any:
+    for m in range(counts[C_MARKS]):
         if marks[m, M_KEY] == key and marks[m, M_SIDE] == side and marks[m, M_SYMBOL] == symbol:
             return marks[m, M_TAKEN]
     return np.int64(0)
 
 
 @kernel_jit
-def _forget_mark(marks: Cells, cursor: Cells, m: int) -> None:
+def _forget_mark(marks: Cells, counts: Cells, m: int) -> None:
     """The last row takes the place of row `m`."""
-    cursor[C_MARKS] -= 1
+    counts[C_MARKS] -= 1
     for column in range(MARKS):
-        marks[m, column] = marks[cursor[C_MARKS], column]
+        marks[m, column] = marks[counts[C_MARKS], column]
 
 
 @kernel_jit
@@ -93,13 +93,13 @@ def _note_changes(
     cells: Cells,
     facts: Cells,
     marks: Cells,
-    cursor: Cells,
+    counts: Cells,
 ) -> None:
     """A level that left, or comes to show another size, is all there again.
 
     A snapshot leaves those marks that it repeats, if the book before it was known.
     """
-    for m in range(cursor[C_MARKS] - 1, -1, -1):
+    for m in range(counts[C_MARKS] - 1, -1, -1):
         if marks[m, M_SYMBOL] != symbol:
             continue
         stays = kind != _SNAPSHOT
@@ -115,7 +115,7 @@ def _note_changes(
             block = side_block(symbol, marks[m, M_SIDE])
             stays = stays and lots_at(cells, block, marks[m, M_KEY]) != 0
         if not stays:
-            _forget_mark(marks, cursor, m)
+            _forget_mark(marks, counts, m)
 
 
 # -- book and ticker ----------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def _update_book(
     cells: Cells,
     facts: Cells,
     marks: Cells,
-    cursor: Cells,
+    counts: Cells,
 ) -> None:
     if kind == _GAP:
         facts[symbol, TRUSTED] = 0
@@ -202,9 +202,9 @@ def _update_book(
         return
     if kind != _DELTA:
         _make_way(kind, symbol, side, tick, lot, first, last, cells, facts)
-    if cursor[C_MARKS] > 0:
+    if counts[C_MARKS] > 0:
         _note_changes(
-            kind, symbol, side, tick, lot, first, last, cells, facts, marks, cursor
+            kind, symbol, side, tick, lot, first, last, cells, facts, marks, counts
         )  # fmt: skip
     _enter_levels(kind, symbol, side, tick, lot, first, last, cells)
     if kind != _DELTA:
@@ -271,12 +271,12 @@ def _follow_book(symbol: int, cells: Cells, rests: Cells, number: int) -> None:
 
 
 @flat_jit
-def _crosses(cells: Cells, watch: Cells, marks: Cells, cursor: Cells, symbol: int) -> bool:
+def _crosses(cells: Cells, watch: Cells, marks: Cells, counts: Cells, symbol: int) -> bool:
     """The other side of the book has something left at or through one of our resting prices."""
     for side in range(2):
         limit = watch[symbol, SELL_TICK] if side == 0 else -watch[symbol, BUY_TICK]
         if touch_key(cells, side_block(symbol, side)) >= limit and _has_left(
-            cells, marks, cursor, symbol, side, limit
+            cells, marks, counts, symbol, side, limit
         ):
             return True
     return False
@@ -284,14 +284,14 @@ def _crosses(cells: Cells, watch: Cells, marks: Cells, cursor: Cells, symbol: in
 
 @kernel_jit
 def _has_left(
-    cells: Cells, marks: Cells, cursor: Cells, symbol: int, side: int, limit: int
+    cells: Cells, marks: Cells, counts: Cells, symbol: int, side: int, limit: int
 ) -> bool:
     """Whether a level from the touch to key `limit` holds more than we took from it."""
     block = side_block(symbol, side)
     base = cells[at(block + BASE)]
     place = touch_key(cells, block) - base
     while place >= 0 and base + place >= limit:
-        taken = _taken(marks, cursor, symbol, side, base + place)
+        taken = _taken(marks, counts, symbol, side, base + place)
         if cells[at(block + LADDER + place)] > taken:
             return True
         place = place_below(cells, block, place - 1) if place > 0 else -1
@@ -299,7 +299,7 @@ def _has_left(
         key = cells[at(block + FAR_KEYS + i)]
         if key < limit:
             break
-        if cells[at(block + FAR_SIZES + i)] > _taken(marks, cursor, symbol, side, key):
+        if cells[at(block + FAR_SIZES + i)] > _taken(marks, counts, symbol, side, key):
             return True
     return False
 
@@ -359,16 +359,18 @@ def _run(
     watch: Cells,
     rests: Cells,
     marks: Cells,
-    cursor: Cells,
-) -> bool:
-    """Apply messages from `cursor[C_NEXT]` on; return True when the last one applied matters.
+    counts: Cells,
+    start: int,
+    stop: int,
+    now: int,
+    limit: int,
+) -> tuple[int, int, bool]:
+    """Apply messages start..stop; returns (next message, time, whether the last one applied matters).
 
-    It stops before message `cursor[C_STOP]`, and, without applying it, before a message at or after
-    time `cursor[C_LIMIT]`, because a command or a funding instant takes effect first.
+    It stops after a message that matters and, without applying it, before a message at or after time
+    `limit`, because a command or a funding instant takes effect first. `now` is the time so far.
     """
-    i, now, limit = cursor[C_NEXT], cursor[C_NOW], cursor[C_LIMIT]
-    stop, number = cursor[C_STOP], cursor[C_RESTS]
-    matters = False
+    i, number, matters = start, counts[C_RESTS], False
     while i < stop and not matters:
         now_here = max(now, exchange_ts[i])
         if now_here >= limit:
@@ -389,28 +391,27 @@ def _run(
             _note_ticker(s, tick, lot, first, last, facts)
             matters = is_watched and _ticker_matters(s, funding_before, facts, watch)
         else:
-            _update_book(what, s, side, tick, lot, first, last, cells, facts, marks, cursor)
+            _update_book(what, s, side, tick, lot, first, last, cells, facts, marks, counts)
             if is_watched and watch[s, FOLLOW] == 1 and facts[s, TRUSTED] == 1:
                 _follow_book(s, cells, rests, number)
             matters = is_watched and (
-                watch[s, EVERY_BOOK] == 1 or _crosses(cells, watch, marks, cursor, s)
+                watch[s, EVERY_BOOK] == 1 or _crosses(cells, watch, marks, counts, s)
             )
-    cursor[C_NEXT], cursor[C_NOW] = i, now
-    return matters
+    return i, now, matters
 
 
-def _compiled(digest: int) -> Callable[..., bool]:
+def _compiled(digest: int) -> Callable[..., tuple[int, int, bool]]:
     """The entry; its closure over the digest makes it part of the cache's key."""
 
     @entry_jit
     def run_until_it_matters(  # type: ignore[no-untyped-def]
         kind, flags, symbol, exchange_ts, offset, side, tick, lot,
-        cells, facts, watch, rests, marks, cursor,
+        cells, facts, watch, rests, marks, counts, start, stop, now, limit,
     ):  # fmt: skip
         assert digest >= 0
         return _run(
             kind, flags, symbol, exchange_ts, offset, side, tick, lot,
-            cells, facts, watch, rests, marks, cursor,
+            cells, facts, watch, rests, marks, counts, start, stop, now, limit,
         )  # fmt: skip
 
     return run_until_it_matters

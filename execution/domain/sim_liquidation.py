@@ -31,7 +31,7 @@ class SimLiquidation:
 
     def check(self) -> None:
         """Liquidate what must be."""
-        held = self._floor.held()
+        held = self._floor.held
         if not held or self._margins.are_safe(held):
             return
         self._margins.forget_levels()

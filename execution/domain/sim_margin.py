@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from execution.domain.sim_config import MarginMode
 from execution.domain.sim_floor import SimFloor
-from execution.domain.sim_ledger import tick_lot_usdt
+from execution.domain.sim_ledger import SimPosition, tick_lot_usdt
 from execution.domain.sim_memory import SimulatedAccount
 from execution.domain.sim_orders import SimOrder
 from execution.domain.venue import TriggerBy
@@ -24,9 +24,8 @@ _ZERO, _ONE = Decimal(0), Decimal(1)
 
 
 class _Figures(NamedTuple):
-    """A position's money, for as long as `basis` is the same."""
+    """A position's money."""
 
-    basis: tuple[object, ...]
     entry_value_usdt: Decimal
     initial_usdt: Decimal
     maintenance_usdt: Decimal
@@ -37,7 +36,10 @@ class SimMargins:
 
     def __init__(self, floor: SimFloor) -> None:
         self._floor = floor
-        self._known: dict[str, _Figures] = {}
+        self._figures_of: dict[str, tuple[int, tuple[object, ...], _Figures]] = {}  # moment, basis
+        self._leverages: dict[str, tuple[float, Decimal]] = {}  # as wanted, and as it is
+        self._equity = (-1, _ZERO)  # moment and value
+        self._liquidations: dict[str, tuple[int, Decimal]] = {}  # moments and prices
         self._levels_1e9: dict[str, int] = {}  # marks up to which nothing is liquidated
 
     @property
@@ -49,7 +51,11 @@ class SimMargins:
         wanted = self._floor.memory.leverage.get(symbol)
         if wanted is None:
             wanted = self._floor.settings.of(symbol).sim_leverage
-        return min(_exact(wanted), self._floor.instruments[symbol].max_leverage)
+        known = self._leverages.get(symbol)
+        if known is None or known[0] != wanted:
+            exact = min(_exact(wanted), self._floor.instruments[symbol].max_leverage)
+            known = self._leverages[symbol] = (wanted, exact)
+        return known[1]
 
     # -- positions ----------------------------------------------------------------------------------
 
@@ -66,24 +72,30 @@ class SimMargins:
 
     def _figures(self, symbol: str) -> _Figures:
         """Reckoned once for a position: asked for at every event that finds it."""
-        floor, position = self._floor, self._floor.position(symbol)
-        leverage = self.leverage(symbol)
+        floor, known = self._floor, self._figures_of.get(symbol)
+        if known is not None and known[0] == floor.moment:
+            return known[2]
+        position, leverage = floor.position(symbol), self.leverage(symbol)
         basis = (
             position.lots, position.entry_numerator, position.entry_denominator, leverage, floor.settings,
         )  # fmt: skip
-        known = self._known.get(symbol)
-        if known is not None and known.basis == basis:
-            return known
+        if known is not None and known[1] == basis:
+            figures = known[2]
+        else:
+            figures = self._reckoned(symbol, position, leverage)
+        self._figures_of[symbol] = (floor.moment, basis, figures)
+        return figures
+
+    def _reckoned(self, symbol: str, position: SimPosition, leverage: Decimal) -> _Figures:
+        floor = self._floor
         sign, taker = _sign(position.lots), floor.settings.taker_rate(symbol)
         cost = Decimal(abs(position.entry_numerator)) / Decimal(position.entry_denominator)
         value, table = cost * tick_lot_usdt(floor.instruments[symbol]), floor.settings.table(symbol)
-        known = self._known[symbol] = _Figures(
-            basis,
+        return _Figures(
             value,
             initial_margin_usdt(sign, value, _ONE, leverage, taker),
             maintenance_margin_usdt(sign, value, _ONE, leverage, taker, table),
         )
-        return known
 
     def isolated_liquidation_usdt(self, symbol: str) -> Decimal:
         """Mark price at which an isolated position is liquidated."""
@@ -107,7 +119,7 @@ class SimMargins:
 
     def spare_usdt(self) -> Decimal:
         """Cross: equity above the maintenance margin of all positions; at zero the account is liquidated."""
-        needed = sum((self.maintenance_usdt(symbol) for symbol in self._floor.held()), _ZERO)
+        needed = sum((self.maintenance_usdt(symbol) for symbol in self._floor.held), _ZERO)
         return self.equity_usdt() - needed
 
     def liquidation_usdt(self, symbol: str) -> Decimal:
@@ -116,10 +128,17 @@ class SimMargins:
         Cross, several positions: each is given an equal part of what is spare. The first to lose its part
         is looked at again, so none can use up the account unseen.
         """
+        moment = self._floor.moment
+        known = self._liquidations.get(symbol)
+        if known is None or known[0] != moment:
+            known = self._liquidations[symbol] = (moment, self._liquidation_usdt(symbol))
+        return known[1]
+
+    def _liquidation_usdt(self, symbol: str) -> Decimal:
         if self.is_isolated:
             return self.isolated_liquidation_usdt(symbol)
         lots = self._floor.position(symbol).lots
-        part = self.spare_usdt() / len(self._floor.held())
+        part = self.spare_usdt() / len(self._floor.held)
         qty = self._floor.instruments[symbol].lots_to_qty(abs(lots))
         return self._floor.market.mark_usdt(symbol) - _sign(lots) * part / qty
 
@@ -194,8 +213,14 @@ class SimMargins:
     # -- account ------------------------------------------------------------------------------------
 
     def equity_usdt(self) -> Decimal:
-        marks = {symbol: self._floor.market.mark_usdt(symbol) for symbol in self._floor.held()}
-        return self._floor.memory.ledger.equity_usdt(self._floor.instruments, marks)
+        """Reckoned once for a moment of the venue."""
+        floor = self._floor
+        moment, equity = self._equity
+        if moment != floor.moment:
+            marks = {symbol: floor.market.mark_usdt(symbol) for symbol in floor.held}
+            equity = floor.memory.ledger.equity_usdt(floor.instruments, marks)
+            self._equity = (floor.moment, equity)
+        return equity
 
     def available_usdt(self) -> Decimal:
         """What an order may still lock; as in `account`, without the figures that it does not need."""
@@ -206,13 +231,13 @@ class SimMargins:
 
     def _locked_usdt(self) -> Decimal:
         """Initial margin of all positions and orders."""
-        initial = sum((self.initial_usdt(symbol) for symbol in self._floor.held()), _ZERO)
+        initial = sum((self.initial_usdt(symbol) for symbol in self._floor.held), _ZERO)
         with_orders = sorted({order.symbol for order in self._floor.memory.orders.values()})
         return initial + sum((self.orders_usdt(symbol) for symbol in with_orders), _ZERO)
 
     def account(self) -> SimulatedAccount:
         """The account as the venue would show it."""
-        floor, held = self._floor, self._floor.held()
+        floor, held = self._floor, self._floor.held
         equity, wallet = self.equity_usdt(), floor.memory.ledger.wallet_usdt(floor.instruments)
         initial = self._locked_usdt()
         return SimulatedAccount(

@@ -179,21 +179,23 @@ class SimMarket:
         else:
             row[fall] = max(row[fall], value)
 
-    def watch_queues(self, orders: Sequence[SimOrder], pro_rata: Sequence[bool]) -> None:
-        """Hand all resting orders' queues over to the kernel."""
-        self._queued = list(orders)
+    def watch_queues(self, resting: list[SimOrder], pro_rata: Sequence[bool]) -> None:
+        """Hand the queues of all resting orders over to the kernel."""
+        if not resting and not self._queued:
+            return
+        self._queued = resting
         self.books.set_rests(
             [
                 (
-                    self.index(order.symbol),
-                    order.book_side,
+                    self._indices[order.symbol],
+                    BID if order.side is OrderSide.BUY else ASK,
                     order.price_ticks or 0,
                     -1 if order.queue_ahead_lots is None else order.queue_ahead_lots,
                     order.queue_shown_lots,
                     order.queue_traded_lots,
-                    int(is_pro_rata),
+                    is_pro_rata,
                 )
-                for order, is_pro_rata in zip(orders, pro_rata, strict=True)
+                for order, is_pro_rata in zip(resting, pro_rata, strict=True)
             ]
         )
 

@@ -41,7 +41,7 @@ class SimMatching:
             self.end(order, "EC_ReduceOnly", "CancelByReduceOnly")
             return
         index = market.index(order.symbol)
-        offers = market.books.takeable(index, 1 - order.book_side, limit)
+        offers = market.books.takeable(index, 1 - order.book_side, limit, order.leaves_lots)
         if order.time_in_force is TimeInForce.POST_ONLY and offers:
             self.end(order, "EC_PostOnlyWillTakeLiquidity")
             return
@@ -101,7 +101,7 @@ class SimMatching:
         books, index = self._floor.market.books, self._floor.market.index(symbol)
         for order in in_priority(self._floor.resting(symbol)):
             price = order.price_ticks or 0
-            for tick, lots in books.takeable(index, 1 - order.book_side, price):
+            for tick, lots in books.takeable(index, 1 - order.book_side, price, order.leaves_lots):
                 filled = min(lots, self._floor.fillable_lots(order))
                 if filled <= 0:
                     break

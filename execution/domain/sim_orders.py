@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from execution.domain.venue import (
@@ -154,8 +152,8 @@ def triggers_on_rise(command: PlaceOrder) -> bool:
     return buys if command.type.is_stop else not buys
 
 
-def in_priority(orders: Iterable[SimOrder]) -> list[SimOrder]:
-    found = list(orders)
-    if len(found) > 1:
-        found.sort(key=lambda order: order.priority)
-    return found
+def in_priority(orders: list[SimOrder]) -> list[SimOrder]:
+    """The same list, sorted: price, then time."""
+    if len(orders) > 1:
+        orders.sort(key=lambda order: order.priority)
+    return orders

@@ -8,7 +8,7 @@ comes from a seed in the config and the number of the command.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -53,6 +53,7 @@ class SimulatedExchange:
         self._funding = SimFunding(floor, self._margins)
         self._liquidation = SimLiquidation(floor, self._margins, self._matching)
         self._news = SimAccountNews(floor, self._margins, self._attached)
+        self._unwatched: dict[str, None] = {}  # symbols whose orders or position have changed
         self._queues_are_newer = False  # in the kernel than in the orders
         self._queues_are_older = False
         self._due_ns: int | None = None  # of the next command or funding; None: look
@@ -108,7 +109,7 @@ class SimulatedExchange:
     def is_idle(self) -> bool:
         """No order, no command and no position: nothing the market does can matter."""
         memory = self._floor.memory
-        return not (memory.orders or memory.pending or memory.waiting or self._floor.held())
+        return not (memory.orders or memory.pending or memory.waiting or self._floor.held)
 
     @property
     def has_commands(self) -> bool:
@@ -150,7 +151,7 @@ class SimulatedExchange:
     def _step(self, chunk: EventChunk, position: int, stop: int) -> tuple[int, bool]:
         """Run to whatever comes first: a message that matters (True), a due instant, or `stop`."""
         if self._queues_are_older:
-            self._hand_over_queues()
+            self._hand_over()
         floor, due_ns = self._floor, self._due_ns
         if due_ns is None:
             due_ns = self._next_due_ns()
@@ -158,6 +159,7 @@ class SimulatedExchange:
         position, memory.now_ns, matters = floor.market.books.run(
             chunk, position, memory.now_ns, due_ns, stop
         )
+        floor.moment += 1
         self._queues_are_newer = True
         if matters:
             self._on_message(chunk, position - 1)
@@ -179,6 +181,7 @@ class SimulatedExchange:
         self._queues_are_older = True
         while position < len(chunk):
             position, memory.now_ns, _ = self.books.run(chunk, position, memory.now_ns, _FAR)
+        self._floor.moment += 1
 
     def forget_books(self) -> None:
         """Columns mean other symbols now: begin with empty books, keep orders and positions."""
@@ -236,47 +239,49 @@ class SimulatedExchange:
         """Look at the margin that is left, tell what became of account and positions, watch on."""
         if self._floor.changed:
             self._margins.forget_levels()
-        self._liquidation.check()
-        liquidated = self._floor.liquidated
-        self._news.tell()
-        if liquidated:
+        floor, unwatched = self._floor, self._unwatched
+        if floor.held:
+            self._liquidation.check()
+        if floor.liquidated:
+            self._news.tell()
             self._watch_all()
             return
-        held = self._floor.held()
-        self._watch([symbol] if not held or held == [symbol] else {symbol, *held})
+        if floor.changed:
+            self._news.tell()
+        unwatched[symbol] = None
+        for held in floor.held:
+            unwatched[held] = None
+        self._due_ns, self._queues_are_older = None, True
 
     def _watch_all(self) -> None:
         self._margins.forget_levels()
-        self._watch(self._floor.instruments)
-
-    def _watch(self, symbols: Iterable[str]) -> None:
-        """Tell the kernel anew what matters on these symbols."""
-        floor = self._floor
+        self._unwatched |= dict.fromkeys(self._floor.instruments)
         self._due_ns, self._queues_are_older = None, True
-        for symbol in symbols:
-            if symbol not in floor.instruments:
-                continue
-            lots = floor.position(symbol).lots
-            floor.market.watch(
-                symbol,
-                floor.orders_of(symbol),
-                is_waiting=symbol in floor.memory.waiting,
-                liquidation_1e9=self._margins.level_1e9(symbol) if lots else None,
-                position_sign=(lots > 0) - (lots < 0),
-                is_pro_rata=floor.is_pro_rata(symbol),
-            )
+
+    def _hand_over(self) -> None:
+        """Tell the kernel anew what matters and what rests, before it runs on."""
+        floor = self._floor
+        for symbol in self._unwatched:
+            if symbol in floor.instruments:
+                lots = floor.position(symbol).lots
+                floor.market.watch(
+                    symbol,
+                    floor.orders_of(symbol),
+                    is_waiting=symbol in floor.memory.waiting,
+                    liquidation_1e9=self._margins.level_1e9(symbol) if lots else None,
+                    position_sign=(lots > 0) - (lots < 0),
+                    is_pro_rata=floor.settings.is_pro_rata(symbol),
+                )
+        self._unwatched.clear()
+        resting, is_pro_rata = in_priority(floor.all_resting()), floor.settings.is_pro_rata
+        floor.market.watch_queues(resting, [is_pro_rata(order.symbol) for order in resting])
+        self._queues_are_older = False
 
     def _sync(self) -> None:
         """Before orders are looked at: take back what the kernel made of their queues."""
         if self._queues_are_newer:
             self._floor.market.read_queues()
             self._queues_are_newer = False
-
-    def _hand_over_queues(self) -> None:
-        orders = in_priority(o for o in self._floor.memory.orders.values() if o.rests)
-        pro_rata = [self._floor.is_pro_rata(order.symbol) for order in orders]
-        self._floor.market.watch_queues(orders, pro_rata)
-        self._queues_are_older = False
 
     # -- account and memory -------------------------------------------------------------------------
 
