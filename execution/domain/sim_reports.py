@@ -36,15 +36,11 @@ class SimReports:
     def __init__(self, latency_ns: int, clock: Callable[[], int]) -> None:
         self._clock = clock
         self.latency_ns = latency_ns
-        self._out: list[VenueUpdate] = []
+        self.waiting: list[VenueUpdate] = []  # not yet taken
 
     @property
     def now_ns(self) -> int:
         return self._clock()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._out
 
     @property
     def heard_at_ns(self) -> int:
@@ -52,16 +48,16 @@ class SimReports:
         return self._clock() + self.latency_ns
 
     def add(self, update: VenueUpdate) -> None:
-        self._out.append(update)
+        self.waiting.append(update)
 
     def take(self) -> list[VenueUpdate]:
-        updates, self._out = self._out, []
+        updates, self.waiting = self.waiting, []
         return updates
 
     def tell(self, order: SimOrder, status: VenueOrderStatus, reason: str = "") -> None:
         now = self._clock()
         order.revision += 1
-        self._out.append(
+        self.waiting.append(
             OrderUpdated(
                 client_order_id=order.client_order_id,
                 exchange_order_id=order.exchange_order_id,
@@ -81,7 +77,7 @@ class SimReports:
 
     def reject(self, command: PlaceOrder, refusal: Refusal) -> None:
         now = self.now_ns
-        self._out.append(
+        self.waiting.append(
             OrderUpdated(
                 client_order_id=command.client_order_id,
                 exchange_order_id="",
@@ -101,7 +97,7 @@ class SimReports:
 
     def refuse(self, command: VenueCommand, code: int, reason: str) -> None:
         now = self.now_ns
-        self._out.append(
+        self.waiting.append(
             CommandRefused(
                 client_order_id=command.client_order_id,
                 symbol=command.symbol,

@@ -118,10 +118,12 @@ class SimulatedExchange:
 
     def process(self, chunk: EventChunk) -> list[VenueUpdate]:
         """Apply market messages in order, and commands where their time comes; return what happened."""
-        chunk, position, stop = self._usable(chunk), 0, len(chunk)
+        updates: list[VenueUpdate] = []
+        position, stop = 0, len(chunk)
         while position < stop:
-            position = self._step(chunk, position, stop)[0]
-        return self._floor.reports.take()
+            position, more = self.process_until(chunk, position, stop)
+            updates += more
+        return updates
 
     def process_until(
         self, chunk: EventChunk, start: int, stop: int | None = None
@@ -135,12 +137,12 @@ class SimulatedExchange:
         end = len(chunk) if stop is None else stop
         while position < end:
             position, has_seen = self._step(chunk, position, end)
-            if not reports.is_empty:
+            if reports.waiting:
                 if has_seen:
                     break
                 # heard of when the message arrives that lets this time pass
                 end = min(end, position + 1)
-        return position, reports.take()
+        return position, reports.take() if reports.waiting else []
 
     def _usable(self, chunk: EventChunk) -> EventChunk:
         """A chunk shown piece by piece is made usable once."""
@@ -153,9 +155,9 @@ class SimulatedExchange:
         if self._queues_are_older:
             self._hand_over()
         floor, due_ns = self._floor, self._due_ns
+        memory = floor.memory
         if due_ns is None:
             due_ns = self._next_due_ns()
-        memory = floor.memory
         position, memory.now_ns, matters = floor.market.books.run(
             chunk, position, memory.now_ns, due_ns, stop
         )

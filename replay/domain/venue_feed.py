@@ -51,34 +51,27 @@ class VenueFeed:
 
     def run(self, stop: int) -> bool:
         """Let messages up to `stop` happen; True when it halted before one because news are due first."""
-        chunk = self._chunk
+        chunk, venue = self._chunk, self._venue
         if chunk is None or stop <= self._reached:
             return False
-        while self._reached < stop:
-            if self.due_ns == NEVER_NS and self._venue.is_idle:
-                self._happened(chunk, stop)
-            elif self._run_some(chunk, stop):
-                return True
+        core_ts_ns = chunk.core_ts_ns
+        while (reached := self._reached) < stop:
+            if self.due_ns == NEVER_NS and venue.is_idle:
+                self._reached, self.last_ns = stop, core_ts_ns.item(stop - 1)
+                return False
+            if self._shown < reached:
+                self._show()
+            end = stop
+            if self.due_ns <= core_ts_ns.item(stop - 1):
+                end = reached + int(core_ts_ns[reached:stop].searchsorted(self.due_ns))
+                if end == reached:
+                    return True
+            reached, updates = venue.process_until(chunk, reached, end)
+            self._reached = self._shown = reached
+            self.last_ns = core_ts_ns.item(reached - 1)
+            if updates:
+                self.expect(updates, self.last_ns)
         return False
-
-    def _run_some(self, chunk: EventChunk, stop: int) -> bool:
-        if self._shown < self._reached:
-            self._show()
-        if self.due_ns <= chunk.core_ts_ns[stop - 1]:
-            waiting = chunk.core_ts_ns[self._reached : stop]
-            stop = self._reached + int(waiting.searchsorted(self.due_ns))
-            if stop == self._reached:
-                return True
-        reached, updates = self._venue.process_until(chunk, self._reached, stop)
-        self._happened(chunk, reached)
-        self._shown = reached
-        if updates:
-            self.expect(updates, self.last_ns)
-        return False
-
-    def _happened(self, chunk: EventChunk, stop: int) -> None:
-        self._reached = stop
-        self.last_ns = chunk.core_ts_ns.item(stop - 1)
 
     def _show(self) -> None:
         """Bring the venue up to what has happened; it was idle over what it has not seen."""
