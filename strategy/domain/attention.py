@@ -60,10 +60,14 @@ class Watch:
         self._ints = np.zeros((symbols, 8), np.int64)
         self._floats = np.zeros((symbols, 6))
         self._clock = np.array([NEVER_DUE, -1, 1], np.int64)
+        # The same memory, written many times faster a cell at a time.
+        self._cells, self._clock_cells = self._ints.data, self._clock.data
 
     def set_clock(self, *, due_ns: int | None, risk_second: int, is_first: bool) -> None:
         """`due_ns`: earliest time-out; `risk_second`: second already told; `is_first`: no frame seen yet."""
-        self._clock[:] = (NEVER_DUE if due_ns is None else due_ns, risk_second, is_first)
+        cells = self._clock_cells
+        cells[_DUE] = NEVER_DUE if due_ns is None else due_ns
+        cells[_RISK_SECOND], cells[_IS_FIRST] = risk_second, is_first
 
     def set_gate(
         self,
@@ -82,10 +86,13 @@ class Watch:
         self._ints[place, _ARM_FRAMES] = arm_frames
 
     def set_mode(self, place: int, mode: Mode, side: Side | None) -> None:
-        self._ints[place, :2] = (mode, 0 if side is None else side.sign)
+        self._cells[place, _MODE] = mode
+        self._cells[place, _SIDE] = 0 if side is None else side.sign
 
     def set_hint(self, place: int, *, due_ns: int, holds: bool, may_hold: bool) -> None:
-        self._ints[place, _HINT_DUE : _HINT_MAY + 1] = (due_ns, holds, may_hold)
+        cells = self._cells
+        cells[place, _HINT_DUE] = due_ns
+        cells[place, _HINT_HOLDS], cells[place, _HINT_MAY] = holds, may_hold
 
     def set_score(self, place: int, *, due_ns: int, signals: tuple[bool, bool]) -> None:
         self._ints[place, _SCORE_DUE:] = (due_ns, signals[0] | signals[1] << 1)

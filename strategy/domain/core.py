@@ -164,8 +164,10 @@ class StrategyCore:
         now_ns = self._now_ns = max(self._now_ns, now_ns)
         touched: SymbolTrack | None = None  # it alone
         if isinstance(message, ExecutionEvent):
-            touched = self._by_symbol.get(message.symbol)
             is_news = self._news.on_event(message, now_ns, self._by_symbol)
+            if not is_news and self._limits.has_seen_all(now_ns):
+                return self._transitions.take_outputs()
+            touched = self._by_symbol.get(message.symbol)
         else:
             is_news = self._news.on_snapshot(message, now_ns, self._by_symbol)
             if message.quality != self._bench.quality:

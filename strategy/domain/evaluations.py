@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,15 +13,22 @@ from numpy.typing import NDArray
 from market.domain.frames import Frames
 from strategy.domain import numeric_layout as at
 from strategy.domain.messages import Side
-from strategy.domain.numeric_layout import SCORE_FEATURES, frame_word, frame_words
+from strategy.domain.numeric_layout import (
+    SCORE_FEATURES,
+    WORDS_PER_FRAME,
+    frame_words,
+    words_reader,
+)
 
-# What a `FrameView` takes from its frame, in its order.
-_VIEWED_WORDS = np.array([frame_word(n) for n in ("ts_ns", "frame_seq", "bid_tick", "ask_tick")])
-_VIEWED_FLOATS = np.array(
-    [frame_word(name) for name in (
-        "spread_bps", "bid_depth_usd20", "ask_depth_usd20", "rv60s", "funding_rate", "seconds_to_funding",
-    )]
+# What a `FrameView` takes from its frame, and from what is said of it.
+_viewed = words_reader(
+    ("frame_seq", "q"), ("ts_ns", "q"), ("bid_tick", "q"), ("ask_tick", "q"), ("spread_bps", "d"),
+    ("bid_depth_usd20", "d"), ("ask_depth_usd20", "d"), ("rv60s", "d"), ("funding_rate", "d"),
+    ("seconds_to_funding", "d"),
 )  # fmt: skip
+_flags = struct.Struct(f"={at.OUT_I}i").unpack_from
+_judged = struct.Struct(f"={8 * at.PRESSURE}x4d").unpack_from  # pressure, long, short, move
+assert (at.LONG, at.SHORT, at.MOVE) == (at.PRESSURE + 1, at.PRESSURE + 2, at.PRESSURE + 3)
 
 OwnParts = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]]]
 
@@ -82,6 +90,7 @@ class Evaluations:
     scorer_notes: dict[int, str] = field(default_factory=dict)
     own_parts: list[OwnParts] = field(default_factory=list)
     own_moves: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
+    _memory: tuple[memoryview, memoryview, memoryview] | None = None  # of `view`, where it is asked
 
     @classmethod
     def empty_for(cls, frames: Frames) -> Evaluations:
@@ -147,15 +156,17 @@ class Evaluations:
 
     def view(self, row: int) -> FrameView:
         """The row as decisions look at it."""
-        flags, figures = self.out_i[row].tolist(), self.out_f[row].tolist()
-        words = self.words[row].take(_VIEWED_WORDS).tolist()
-        floats = self.floats[row].take(_VIEWED_FLOATS).tolist()
+        if self._memory is None:
+            self._memory = self.out_i.data, self.words.data, self.out_f.data
+        said, words, judged = self._memory
+        flags = _flags(said, 4 * at.OUT_I * row)
+        frame_seq, ts_ns, bid, ask, *floats = _viewed(words, 8 * WORDS_PER_FRAME * row)
         armed_on = flags[at.ARMED_ON]
         return FrameView._make(
             (
                 flags[at.SYMBOL],
-                words[0],
-                words[1],
+                ts_ns,
+                frame_seq,
                 flags[at.OF_GENERATION],
                 bool(flags[at.BOUNDARY]),
                 bool(flags[at.WARM]),
@@ -164,13 +175,10 @@ class Evaluations:
                 flags[at.IN_REGIME],
                 flags[at.ARMED],
                 None if armed_on == 0 else Side.LONG if armed_on > 0 else Side.SHORT,
-                words[2],
-                words[3],
+                bid,
+                ask,
                 *floats,
-                figures[at.PRESSURE],
-                figures[at.LONG],
-                figures[at.SHORT],
-                figures[at.MOVE],
+                *_judged(judged, 8 * at.OUT_F * row),
             )
         )
 

@@ -22,6 +22,8 @@ class LimitWatch:
 
     def look(self, ts_ns: int, config: RiskConfig) -> list[tuple[Trigger, str]]:
         """What every symbol must hear now, with the reasons, in order."""
+        if self.has_seen_all(ts_ns):
+            return []
         if ts_ns < (self.due_ns or 0) and has_same_money(self._watched, self._account.snapshot):
             self._watched = self._account.snapshot
             return []  # execution's account is as it was, and nothing has ended since
@@ -41,6 +43,10 @@ class LimitWatch:
             self._watched = None
             found.append((Trigger.FORCE_CLOSE, reason))
         return found
+
+    def has_seen_all(self, ts_ns: int) -> bool:
+        """Whether `look` would find nothing: no word of the account since, and nothing ends by time."""
+        return ts_ns < (self.due_ns or 0) and self._watched is self._account.snapshot
 
     def forget(self) -> None:
         """What was seen before proves nothing now: the next look is a whole one."""

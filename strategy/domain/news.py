@@ -120,20 +120,26 @@ class ExecutionNews:
 
     def on_event(self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]) -> bool:
         """Move the symbol (or every symbol) the event speaks of; False when all is as it was."""
-        is_alarm = event.type in _EVERY_SYMBOL
-        if is_alarm:
-            self._note_safe_mode(event)
-        if not self._execution_run:
-            return is_alarm  # before the first snapshot there is nothing it could be compared with
-        if is_alarm and not event.symbol:
-            for each in tracks.values():
-                self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
+        if event.type in _EVERY_SYMBOL:
+            self._on_alarm(event, now_ns, tracks)
             return True
+        if not self._execution_run:
+            return False  # before the first snapshot there is nothing it could be compared with
         if event.type is EventType.EXECUTION_ERROR and event.status in _FOR_WATCHERS:
             return False
         if event.leg.startswith(_MANAGED_LEGS) and event.type not in _POSITION:
-            return is_alarm  # execution's own business: stop and take-profits that it manages
-        return self._on_own_event(event, now_ns, tracks) or is_alarm
+            return False  # execution's own business: stop and take-profits that it manages
+        return self._on_own_event(event, now_ns, tracks)
+
+    def _on_alarm(self, event: ExecutionEvent, now_ns: int, tracks: dict[str, SymbolTrack]) -> None:
+        self._note_safe_mode(event)
+        if not self._execution_run:
+            return
+        if not event.symbol:
+            for each in tracks.values():
+                self._fire(each, _EVERY_SYMBOL[event.type], event, now_ns)
+        elif not event.leg.startswith(_MANAGED_LEGS):
+            self._on_own_event(event, now_ns, tracks)
 
     def _note_safe_mode(self, event: ExecutionEvent) -> None:
         if event.type is EventType.SAFE_MODE_ON:

@@ -6,6 +6,10 @@ copy, and a record array costs more than the whole evaluation of one frame to ha
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +45,18 @@ def frame_words(frames: Frames) -> tuple[NDArray[np.int64], NDArray[np.float64]]
     rows = rows if rows.flags.writeable else rows.copy()
     shape = (len(rows), WORDS_PER_FRAME)
     return rows.view(np.int64).reshape(shape), rows.view(np.float64).reshape(shape)
+
+
+def words_reader(*fields: tuple[str, str]) -> Callable[[Any, int], tuple[Any, ...]]:
+    """Reads (name, kind: q or d) of the frame that begins at a byte of a buffer, in the order they lie in.
+
+    Many times faster than numpy where a few figures of one row are asked for.
+    """
+    layout, end = "=", 0
+    for name, kind in fields:
+        word = frame_word(name)
+        layout, end = f"{layout}{8 * (word - end)}x{kind}", word + 1
+    return struct.Struct(layout).unpack_from
 
 
 # state_i: whole numbers of one symbol

@@ -61,13 +61,16 @@ class AccountRisk(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def drawdown_pct(self) -> float:
-        peak = max(self.equity_peak, self.equity)
-        return 100.0 * (peak - self.equity) / peak if peak > 0 else 0.0
+        peak, equity = self.equity_peak, self.equity
+        if equity >= peak:
+            return 0.0
+        return 100.0 * (peak - equity) / peak if peak > 0 else 0.0
 
     @property
     def heat_pct(self) -> float:
         """Open risk to stop over equity; a stop in profit does not pay for another trade's risk."""
-        open_risk = math.fsum([max(0.0, exposure.risk_usdt) for exposure in self.exposures])
+        risks = [exposure.risk_usdt for exposure in self.exposures if exposure.risk_usdt > 0.0]
+        open_risk = math.fsum(risks) if risks else 0.0
         return 100.0 * open_risk / self.equity if self.equity > 0 else math.inf
 
 

@@ -102,26 +102,27 @@ def stops(bench: Bench, track: SymbolTrack, ts_ns: int, account: AccountRisk | N
 
 def follow_score(bench: Bench, track: SymbolTrack, view: FrameView) -> None:
     """Move a symbol that holds nothing by its score; armed, it may ask for an entry."""
-    trigger = _score_trigger(bench, track, view)
-    reason = f"{view.side} score {view.score(view.side):.1f}"
-    bench.transitions.fire(track, trigger, view.ts_ns, reason, figures_of(track, view))
+    side, trigger = view.side, _score_trigger(bench, track, view)
+    if bench.transitions.moves(track, trigger):
+        reason = f"{side} score {view.score(side):.1f}"
+        bench.transitions.fire(track, trigger, view.ts_ns, reason, figures_of(track, view))
     if trigger is Trigger.SCORE_ARMED:
-        track.signal_side = view.side
+        track.signal_side = side
     if track.state is SymbolState.ARM:
         _try_enter(bench, track, view)
 
 
 def _score_trigger(bench: Bench, track: SymbolTrack, view: FrameView) -> Trigger:
     """What the score says to this state; a threshold once reached is left only by the hysteresis."""
-    config = bench.config.strategy_for(track.symbol)
-    score = view.score(view.side)
+    config, side = bench.config.strategy_for(track.symbol), view.side
+    score = view.score(side)
     slack = 0.0 if track.state is SymbolState.FLAT else config.score_hysteresis
     if not view.may_signal or score < config.watch_score - slack:
         return Trigger.SCORE_LOW
     if track.state is SymbolState.ARM:
-        stays = view.side is track.signal_side and score >= config.entry_score - slack
+        stays = side is track.signal_side and score >= config.entry_score - slack
         return Trigger.SCORE_ARMED if stays else Trigger.SCORE_WATCH
-    is_armed = view.armed_frames >= config.arm_frames and view.side is view.armed_side
+    is_armed = view.armed_frames >= config.arm_frames and side is view.armed_side
     is_armed = is_armed and score >= config.entry_score
     return Trigger.SCORE_ARMED if is_armed else Trigger.SCORE_WATCH
 
