@@ -198,11 +198,9 @@ class ExecutionCore:
         if rows.times[stop - 1] < due_ns:
             work.pass_over(rows, start, stop, start)
             return work.take()
-        ends, unquoted = rows.ends_of_seconds(start, stop, due_ns), start
-        if len(ends):
-            work.pass_seconds(rows, start, ends)
-            second = int(ends[-1])
-            if state.trades or state.strays:  # what is held is valued as of this second
+        second, unquoted = work.pass_seconds(rows, start, stop, due_ns), start
+        if second:
+            if work.holds_any():  # what is held is valued as of this second
                 work.pass_over(rows, start, second, unquoted)
                 unquoted = second
             else:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_left
 
 import numpy as np
 from numpy.typing import NDArray
 
 from execution.domain.frame_scan import ends_of_seconds
 from market.domain.frames import FrameReason, Frames
-from strategy.domain.numeric_layout import WORDS_PER_FRAME, frame_word, frame_words
+from strategy.domain.numeric_layout import WORDS_PER_FRAME, frame_word, frame_words, words_reader
 
 _FIRST, _HEAD = frame_word("ts_ns"), frame_word("symbol")
 _BOUNDARY = int(FrameReason.BOUNDARY)
 _ROW_BYTES = 8 * WORDS_PER_FRAME
+_SECOND_NS = 1_000_000_000
 
-
-def _reader(*fields: tuple[str, str]) -> Callable[[Any, int], tuple[Any, ...]]:
-    """Reads these (name, kind) of the frame that begins at a byte of a buffer, in the order they lie in."""
-    layout, end = "=", 0
-    for name, kind in fields:
-        word = frame_word(name)
-        layout, end = f"{layout}{8 * (word - end)}x{kind}", word + 1
-    return struct.Struct(layout).unpack_from
-
-
-_quoted = _reader(
+_quoted = words_reader(
     ("ts_ns", "q"), ("bid_tick", "q"), ("ask_tick", "q"), ("spread_bps", "d"), ("mark_price", "d"),
     ("funding_rate", "d"), ("seconds_to_funding", "d"),
 )  # fmt: skip
@@ -55,10 +44,32 @@ class FrameRows:
         ends = np.empty(stop - start, np.int64)
         return ends[: ends_of_seconds(self.words, start, stop, due_ns, ends)]
 
+    def end_of_last_second(self, start: int, stop: int, due_ns: int) -> int:
+        """The last of `ends_of_seconds`; 0 where there is none."""
+        times, is_boundary = self.times, self._is_boundary
+        while start < stop and times[stop - 1] >= due_ns:
+            second_ns = times[stop - 1] // _SECOND_NS * _SECOND_NS
+            first = bisect_left(times, max(second_ns, due_ns), start, stop)
+            for row in range(first, stop):
+                if is_boundary(row):
+                    return self._end_of_instant(row, stop)
+            stop = first
+        return 0
+
+    def _is_boundary(self, row: int) -> bool:
+        return self._heads[row] >> 16 & 0xFF == _BOUNDARY
+
+    def _end_of_instant(self, row: int, stop: int) -> int:
+        """Behind the boundary frames that stand together with one."""
+        ts_ns = self.times[row]
+        while row < stop and self.times[row] == ts_ns and self._is_boundary(row):
+            row += 1
+        return row
+
     def last_boundary_ns(self, stop: int) -> int:
         """Core time of the last boundary frame before `stop`; 0 when there is none."""
         for row in range(stop - 1, -1, -1):
-            if self._heads[row] >> 16 & 0xFF == _BOUNDARY:
+            if self._is_boundary(row):
                 return self.times[row]
         return 0
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from execution.domain.orders import Order, OrderState
-from execution.domain.quality_block import SymbolQuality
+from execution.domain.quality_block import BlockState, SymbolQuality
 from execution.domain.quality_config import QualityConfig
 from execution.domain.quality_figures import OrderFigures
 from execution.domain.trade import ENTRY, Quote
@@ -347,20 +347,26 @@ class QualityTracker:
         )
         followed.recorded_ns = now_ns
         self.finished.append(followed)
-        self._judge_if_complete(followed.symbol, followed.plan_id, now_ns)
+        self._judge_if_complete(symbol, followed.symbol, followed.plan_id, now_ns)
 
     def on_trade_over(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """The trade of a plan is flat and has no live order."""
-        if (known := self.state.symbols.get(symbol)) is not None:
+        known = self.state.symbols.get(symbol)
+        if known is not None and plan_id in known.trial_plans:
             self._forget_view(symbol)
             known.on_trade_over(plan_id)
-            self._judge_if_complete(symbol, plan_id, now_ns)
+            self._judge_if_complete(known, symbol, plan_id, now_ns)
 
-    def _judge_if_complete(self, symbol: str, plan_id: str, now_ns: int) -> None:
+    def _judge_if_complete(
+        self, known: SymbolQuality, symbol: str, plan_id: str, now_ns: int
+    ) -> None:
+        if plan_id not in known.trial_plans:
+            return  # only trials are judged trade by trade
         for order in self.state.orders.values():
             if order.plan_id == plan_id:
                 return
-        self._symbol(symbol).on_records_complete(plan_id, now_ns, self._config_of(symbol))
+        self._forget_view(symbol)
+        known.on_records_complete(plan_id, now_ns, self._config_of(symbol))
 
     def take_finished(self) -> list[FollowedOrder]:
         finished, self.finished = self.finished, []
@@ -399,7 +405,8 @@ class QualityTracker:
 
     def on_entry(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """An entry on `symbol` was accepted."""
-        if (known := self.state.symbols.get(symbol)) is not None:
+        known = self.state.symbols.get(symbol)
+        if known is not None and known.state is not BlockState.OPEN:
             self._forget_view(symbol)
             known.on_entry(plan_id, now_ns, self._config_of(symbol))
 

@@ -7,7 +7,6 @@ import msgspec
 from execution.domain.exposure import (
     least_lots,
     least_value,
-    most_market_lots,
     planned_exposure,
     planned_lots,
 )
@@ -119,7 +118,7 @@ class RequestDesk:
         )
         found = entry_refusals(entry, account, limits, own)
         refusals = [f"{code}: {words}" for code, words in found]
-        worst, most = planned_lots(plan, qty_lots), most_market_lots(instrument)
+        worst, most = planned_lots(plan, qty_lots), work.most_lots[plan.symbol]
         if worst > most:  # no single stop could protect it
             refusals.append(f"RISK_STOP_SIZE: {worst} lots at worst, one stop carries {most}")
         if plan.leverage > instrument.max_leverage:  # by then the entry would be on its way

@@ -51,6 +51,7 @@ class Waits:
         self._wants = self._nothing.copy()
         self._bounds = np.zeros((len(tick_sizes), 3))
         self._bounds[:, TICK_SIZE] = tick_sizes
+        self._cells = self._wants.data  # the same memory, written faster a cell at a time
         self.due_ns = NEVER_NS
         self.tells_alone = False  # but for these, frames need at most be told of
         self._is_clear = False
@@ -63,29 +64,29 @@ class Waits:
 
     def due(self, column: int, due_ns: int) -> None:
         """A frame of the symbol at or after an instant."""
-        self._wants[column, DUE_NS], self._is_clear = due_ns, False
+        self._cells[column, DUE_NS], self._is_clear = due_ns, False
 
     def levels(self, column: int, sign: int, *levels: tuple[float, int]) -> None:
         """A touch on the side of `sign` as far as a level (ticks, times the sign) at or after an instant.
 
         At most two of these; ticks are whole.
         """
-        row = self._wants[column]
-        row[SIGN], self._is_clear = sign, False
+        cells = self._cells
+        cells[column, SIGN], self._is_clear = sign, False
         for place, (level, from_ns) in zip((LEVEL, OTHER_LEVEL), levels, strict=False):
-            row[place], row[place + 1] = math.ceil(level), from_ns
+            cells[column, place], cells[column, place + 1] = math.ceil(level), from_ns
 
     def untrusted(self, column: int) -> None:
         """A book out of order; frames of a symbol never pause to grow old."""
-        self._wants[column, GROWS], self._is_clear = 1, False
+        self._cells[column, GROWS], self._is_clear = 1, False
 
     def is_growing(self, column: int) -> bool:
         """Whether a book out of order counts: something may be added to what is held."""
-        return bool(self._wants[column, GROWS])
+        return self._cells[column, GROWS] == 1
 
     def bound(self, column: int, lowest: float, highest: float) -> None:
         """A price, of mark or mid, that does not lie between these, ticks."""
-        self._wants[column, IS_BOUND], self._is_clear = 1, False
+        self._cells[column, IS_BOUND], self._is_clear = 1, False
         self._bounds[column, LOW], self._bounds[column, HIGH] = lowest, highest
 
     def first(self, rows: FrameRows, start: int, due_ns: int) -> int:

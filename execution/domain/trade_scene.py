@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from execution.domain.config import ExecutionConfig
-from execution.domain.exposure import most_market_lots
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ManagedTrade, Quote
 from market.domain.instruments import Instrument
@@ -17,11 +16,13 @@ AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 class Scene:
     """One look at one trade. `alerts` collects what people should be told.
 
-    `others_lots`: signed, what else is held of the symbol; told to a stray only.
+    `most_lots`: what one order at market can carry. `others_lots`: signed, what else is held of the
+    symbol; told to a stray only.
     """
 
     __slots__ = (
-        "_why", "alerts", "config", "instrument", "now_ns", "orders", "others_lots", "quote", "touch",
+        "_why", "alerts", "config", "instrument", "most_lots", "now_ns", "orders", "others_lots",
+        "touch",
     )  # fmt: skip
 
     def __init__(
@@ -31,17 +32,18 @@ class Scene:
         now_ns: int,
         config: ExecutionConfig,
         instrument: Instrument,
+        most_lots: int,
         why_no_adding: Callable[[str, int], str],
         others_lots: int = 0,
     ) -> None:
         self.orders = orders
-        self.quote = quote
         self.touch = None  # the quote, where it has prices
         if quote is not None and quote.bid_ticks > 0 and quote.ask_ticks > 0:
             self.touch = quote
         self.now_ns = now_ns
         self.config = config
         self.instrument = instrument
+        self.most_lots = most_lots
         self.others_lots = others_lots
         self.alerts: list[str] = []
         self._why = why_no_adding
@@ -50,11 +52,6 @@ class Scene:
     def no_adding(self) -> str:
         """Why no entry or averaging order may rest or leave now; asked for by few looks."""
         return self._why(self.instrument.symbol, self.now_ns)
-
-    @property
-    def most_lots(self) -> int:
-        """What one order at market can carry."""
-        return most_market_lots(self.instrument)
 
     @property
     def may_add(self) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from execution.domain.account import AccountBook, account_risk, open_result_usdt
 from execution.domain.config import ExecutionConfig
+from execution.domain.exposure import most_market_lots
 from execution.domain.frame_rows import FrameRows
 from execution.domain.frame_scan import prices_at
 from execution.domain.guards import book_reasons
@@ -105,6 +106,7 @@ class Workspace:
         self.units_usdt = {  # what a lot is worth per tick
             i.symbol: float(i.tick_size * i.qty_step) for i in instruments
         }
+        self.most_lots = {i.symbol: most_market_lots(i) for i in instruments}
         self.waits = Waits(self.tick_sizes)
         self._rows: FrameRows | None = None
 
@@ -138,6 +140,7 @@ class Workspace:
             now_ns,
             self._config_of.get(symbol, self.config),
             self.instruments[symbol],
+            self.most_lots[symbol],
             self._why,
             self._others_lots(trade) if trade.is_stray else 0,
         )
@@ -232,17 +235,29 @@ class Workspace:
             if trade.entered_lots > trade.exited_lots:
                 note_extremes(trade, rows, start, stop, self.columns[trade.plan.symbol])
 
-    def pass_seconds(self, rows: FrameRows, start: int, ends: NDArray[np.int64]) -> None:
-        """What looks at whole seconds would have noted of the account: each value, and its peak.
+    def holds_any(self) -> bool:
+        """Whether what the account is worth moves with a price."""
+        for trade in self.state.trades.values():
+            if trade.entered_lots > trade.exited_lots:
+                return True
+        return bool(self.state.strays)
 
-        The caller knows that none of these seconds changes anything else.
+    def pass_seconds(self, rows: FrameRows, start: int, stop: int, due_ns: int) -> int:
+        """The place behind the first boundary instant of the last second in start..stop; 0: there is none.
+
+        From `due_ns` on, what looks at whole seconds would have noted of the account: each value, and its
+        peak. The caller knows that none of these seconds changes anything else.
         """
-        if not (self.state.trades or self.state.strays):
-            return
+        if not self.holds_any():
+            return rows.end_of_last_second(start, stop, due_ns)
+        ends = rows.ends_of_seconds(start, stop, due_ns)
+        if len(ends):
+            self._note_values(rows, start, ends)
+        return int(ends[-1]) if len(ends) else 0
+
+    def _note_values(self, rows: FrameRows, start: int, ends: NDArray[np.int64]) -> None:
         trades = (*self.state.trades.values(), *self.state.strays.values())
         held = [trade for trade in trades if trade.position_lots > 0]
-        if not held:
-            return
         prices = {trade.plan.plan_id: self._prices_at(trade, rows, start, ends) for trade in held}
         book, is_priced = self.state.book, True
         for n in range(len(ends)):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from execution.domain.config import ExecutionConfig
+from execution.domain.exposure import most_market_lots
 from execution.domain.sim_config import MarginMode, SimConfig
 from execution.domain.venue import (
     AmendOrder,
@@ -304,6 +305,7 @@ def hold_above_the_maximum(world: Any) -> None:
     assert world.live()["STOP"].qty_lots == 40_000
     smaller = [msgspec.structs.replace(i, max_market_qty=Decimal(25)) for i in world.instruments]
     world.core._work.instruments.update({i.symbol: i for i in smaller})
+    world.core._work.most_lots.update({i.symbol: most_market_lots(i) for i in smaller})
     world.venue._floor.instruments.update({i.symbol: i for i in smaller})
 
 
