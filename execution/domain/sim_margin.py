@@ -185,16 +185,20 @@ class SimMargins:
         """All resting entries of a symbol; what only takes the position back to flat locks nothing."""
         orders = [
             order
-            for order in self._floor.resting(symbol)
-            if not order.reduce_only and order.client_order_id != without
+            for order in self._floor.memory.orders.values()
+            if order.symbol == symbol
+            and order.rests
+            and not order.reduce_only
+            and order.client_order_id != without
         ]
         if plus is not None:
             orders.append(plus)
         locked = _ZERO
         if not orders:
             return locked
+        position_lots = self._floor.position(symbol).lots
         for sign in (1, -1):
-            free_lots = max(-sign * self._floor.position(symbol).lots, 0)
+            free_lots = max(-sign * position_lots, 0)
             for order in orders:
                 if order.side.sign == sign:
                     closing = min(free_lots, order.leaves_lots)
@@ -231,9 +235,12 @@ class SimMargins:
 
     def _locked_usdt(self) -> Decimal:
         """Initial margin of all positions and orders."""
-        initial = sum((self.initial_usdt(symbol) for symbol in self._floor.held), _ZERO)
-        with_orders = sorted({order.symbol for order in self._floor.memory.orders.values()})
-        return initial + sum((self.orders_usdt(symbol) for symbol in with_orders), _ZERO)
+        initial, locked = _ZERO, _ZERO
+        for symbol in self._floor.held:
+            initial += self.initial_usdt(symbol)
+        for symbol in sorted({order.symbol for order in self._floor.memory.orders.values()}):
+            locked += self.orders_usdt(symbol)
+        return initial + locked
 
     def account(self) -> SimulatedAccount:
         """The account as the venue would show it."""

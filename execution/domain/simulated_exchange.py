@@ -87,10 +87,11 @@ class SimulatedExchange:
         for p in memory.pending:  # of one order, commands keep their order
             if p.active_at_ns > at_ns and p.command.client_order_id == command.client_order_id:
                 at_ns = p.active_at_ns
+        is_last = not memory.pending or memory.pending[-1].active_at_ns <= at_ns
         memory.pending.append(
             PendingCommand(active_at_ns=at_ns, number=memory.numbers, command=command)
         )
-        if len(memory.pending) > 1:
+        if not is_last:
             memory.pending.sort(key=lambda p: (p.active_at_ns, p.number))
         if self._due_ns is not None and at_ns < self._due_ns:
             self._due_ns = at_ns

@@ -24,7 +24,7 @@ def pieces_of(chunk: EventChunk, seq_before: int | None) -> Iterator[EventChunk]
     Inside a piece `seq` rises, and a piece of several messages begins above the message before it. A
     recording whose numbers start anew is cut there, and its first message stands alone.
     """
-    falls = np.flatnonzero(np.diff(chunk.seq) <= 0) + 1
+    falls = np.flatnonzero(chunk.seq[1:] <= chunk.seq[:-1]) + 1
     starts = {0, *falls.tolist(), *range(0, len(chunk), PIECE_MESSAGES)}
     starts |= {start + 1 for start in falls.tolist() if start + 1 < len(chunk)}
     if seq_before is not None and chunk.seq[0] <= seq_before and len(chunk) > 1:
@@ -44,4 +44,7 @@ def frame_places(piece: EventChunk, frames: Frames) -> NDArray[np.int64]:
     """
     if len(piece) == 1:
         return (frames["reason"] == FrameReason.TRIGGER).astype(np.int64)
-    return np.searchsorted(piece.seq, frames["last_seq"], side="right").astype(np.int64)
+    last_seq, first = np.ascontiguousarray(frames["last_seq"]), int(piece.seq[0])
+    if int(piece.seq[-1]) - first == len(piece) - 1:  # rising without gaps: places are differences
+        return np.clip(last_seq - (first - 1), 0, len(piece))
+    return np.searchsorted(piece.seq, last_seq, side="right").astype(np.int64)

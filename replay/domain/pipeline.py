@@ -250,14 +250,18 @@ class _Stretch:
         self.strategy_row = self.execution_row = self.strategy_version = -1
         self.noted = 0  # frames whose quotes execution has
         self._places = places
-        self._quiet_rows = np.flatnonzero(self.ts_ns - self._last_ns(piece, last_ns) >= _QUIET_NS)
+        self._piece, self._before_ns = piece, last_ns
+        self._quiet_rows: NDArray[np.int64] | None = None  # nobody asks while the venue is idle
 
-    def _last_ns(self, piece: EventChunk | None, before_ns: int) -> NDArray[np.int64] | int:
+    def _find_quiet(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.ts_ns - self._last_ns() >= _QUIET_NS)
+
+    def _last_ns(self) -> NDArray[np.int64] | int:
         """Core time of the last message before each frame."""
-        if piece is None:
-            return before_ns
-        before = piece.core_ts_ns[np.maximum(self._places - 1, 0)]
-        return np.where(self._places > 0, before, before_ns)
+        if self._piece is None:
+            return self._before_ns
+        before = self._piece.core_ts_ns[np.maximum(self._places - 1, 0)]
+        return np.where(self._places > 0, before, self._before_ns)
 
     def place(self, row: int) -> int:
         """Messages of the piece that come before frame `row`; all of them at the end."""
@@ -265,9 +269,10 @@ class _Stretch:
 
     def next_quiet(self, row: int) -> int:
         """The first frame from `row` on before which the market was silent for long."""
-        if not self._quiet_rows.size or self._quiet_rows[-1] < row:
-            return self.ts_ns.size
-        return int(self._quiet_rows[self._quiet_rows.searchsorted(row)])
+        if self._quiet_rows is None:
+            self._quiet_rows = self._find_quiet()
+        place = int(self._quiet_rows.searchsorted(row))
+        return self._quiet_rows.item(place) if place < self._quiet_rows.size else self.ts_ns.size
 
     def first_at(self, instant_ns: int, start: int, stop: int) -> int:
         """The first frame in start..stop at or after an instant; `stop` when there is none."""
