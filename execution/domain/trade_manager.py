@@ -35,7 +35,9 @@ def plan_actions(trade: ManagedTrade, scene: Scene) -> list[Action]:
     if trade.entered_lots <= trade.exited_lots:
         if trade.entered_lots:
             begin_close(trade, "FLAT")  # a late entry fill after flat is unwound, not managed anew
-        return entry_actions(trade, scene) + sweep(trade, scene)
+        actions = entry_actions(trade, scene)
+        has_entry_alone = len(trade.orders) == 1 and ENTRY in trade.orders
+        return actions if has_entry_alone else actions + sweep(trade, scene)
     stop = trade.order_of(STOP, scene.orders)
     _decide_phase(trade, stop, scene)
     actions = [] if trade.is_stray else stop_actions(trade, stop, scene)

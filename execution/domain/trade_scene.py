@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from execution.domain.config import ExecutionConfig
 from execution.domain.orders import Order, OrderState
 from execution.domain.trade import ManagedTrade, Quote
@@ -13,45 +15,28 @@ MS = 1_000_000
 AT_REST = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 
-class Scene:
-    """One look at one trade. `alerts` collects what people should be told.
+class Scene(msgspec.Struct):
+    """One look at one trade.
 
-    `most_lots`: what one order at market can carry. `others_lots`: signed, what else is held of the
-    symbol; told to a stray only.
+    `touch`: the quote, where it has prices. `most_lots`: what one order at market can carry.
+    `why_no_adding` is asked for by few looks. `others_lots`: signed, what else is held of the symbol;
+    told to a stray only. `alerts` collects what people should be told.
     """
 
-    __slots__ = (
-        "_why", "alerts", "config", "instrument", "most_lots", "now_ns", "orders", "others_lots",
-        "touch",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        orders: Mapping[str, Order],
-        quote: Quote | None,
-        now_ns: int,
-        config: ExecutionConfig,
-        instrument: Instrument,
-        most_lots: int,
-        why_no_adding: Callable[[str, int], str],
-        others_lots: int = 0,
-    ) -> None:
-        self.orders = orders
-        self.touch = None  # the quote, where it has prices
-        if quote is not None and quote.bid_ticks > 0 and quote.ask_ticks > 0:
-            self.touch = quote
-        self.now_ns = now_ns
-        self.config = config
-        self.instrument = instrument
-        self.most_lots = most_lots
-        self.others_lots = others_lots
-        self.alerts: list[str] = []
-        self._why = why_no_adding
+    orders: Mapping[str, Order]
+    touch: Quote | None
+    now_ns: int
+    config: ExecutionConfig
+    instrument: Instrument
+    most_lots: int
+    why_no_adding: Callable[[str, int], str]
+    others_lots: int = 0
+    alerts: list[str] = []
 
     @property
     def no_adding(self) -> str:
-        """Why no entry or averaging order may rest or leave now; asked for by few looks."""
-        return self._why(self.instrument.symbol, self.now_ns)
+        """Why no entry or averaging order may rest or leave now."""
+        return self.why_no_adding(self.instrument.symbol, self.now_ns)
 
     @property
     def may_add(self) -> bool:

@@ -26,7 +26,7 @@ from execution.domain.strays import PositionDoubt
 from execution.domain.trade import POSITION_DIFFERS, ManagedTrade, Quote
 from execution.domain.trade_calm import Waits, note_extremes
 from execution.domain.trade_scene import Scene
-from execution.domain.venue import OrderFilled
+from execution.domain.venue import OrderFilled, OrderSide
 from failover.domain.days import NS_PER_DAY, iso_ms
 from market.domain.frames import Frames
 from market.domain.instruments import Instrument
@@ -35,6 +35,7 @@ from strategy.domain.messages import EventType, ExecutionEvent, RiskSnapshot
 from strategy.domain.risk import AccountRisk, assess
 
 _EXEC_IDS_KEPT = 512
+_SIDE_NAMES = {side: side.value for side in OrderSide}
 
 
 class CoreState(msgspec.Struct, kw_only=True):
@@ -134,9 +135,12 @@ class Workspace:
     def scene(self, trade: ManagedTrade, now_ns: int) -> Scene:
         """What there is to see of `trade` now."""
         symbol = trade.plan.symbol
+        touch = self.quotes.get(symbol)
+        if touch is not None and (touch.bid_ticks <= 0 or touch.ask_ticks <= 0):
+            touch = None
         return Scene(
             self.state.orders,
-            self.quotes.get(symbol),
+            touch,
             now_ns,
             self._config_of.get(symbol, self.config),
             self.instruments[symbol],
@@ -296,6 +300,8 @@ class Workspace:
     def mark_out(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take from frames, in order of emission, the mids that past fills wait for."""
         quality = self.quality
+        if not quality.state.markouts:
+            return
         while start < stop and (due_ns := quality.first_due_ns) <= rows.times[stop - 1]:
             start = bisect_left(rows.times, due_ns, start, stop)
             quality.on_quote(self.quote(rows, start))
@@ -379,7 +385,7 @@ class Workspace:
                 plan_id=trade.plan.plan_id if trade else "",
                 client_order_id=order.client_order_id if order else "",
                 leg=order.leg if order else "",
-                side=order.side.value if order else "",
+                side=_SIDE_NAMES[order.side] if order else "",
                 qty_lots=order.qty_lots if order else 0,
                 price_ticks=shown_price,
                 filled_lots=order.filled_lots if order else 0,

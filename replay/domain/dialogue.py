@@ -26,9 +26,10 @@ from strategy.domain.messages import (
     StrategyOutput,
 )
 
-_COMMANDS = (SetLeverage, PlaceOrder, AmendOrder, CancelOrder)
 _REQUESTS = (OrderRequest, RepriceHint)
-_NEWS = (ExecutionEvent, ExecutionSnapshot)
+# By exact type: none of them is derived from, and it is asked of each word that is said.
+_COMMANDS = frozenset({SetLeverage, PlaceOrder, AmendOrder, CancelOrder})
+_NEWS = frozenset({ExecutionEvent, ExecutionSnapshot})
 
 _Said = OrderRequest | RepriceHint | ExecutionEvent | ExecutionSnapshot
 _STRATEGY, _EXECUTION, _VENUE = range(3)
@@ -128,10 +129,10 @@ class Dialogue:
         self._untold.append((_EXECUTION, outputs, now_ns))
         news: list[_Said] = []
         for output in outputs:
-            if isinstance(output, _NEWS):
-                news.append(output)
-            elif isinstance(output, _COMMANDS):
-                self._venue.submit(output)
+            if type(output) in _NEWS:
+                news.append(output)  # type: ignore[arg-type]
+            elif type(output) in _COMMANDS:
+                self._venue.submit(output)  # type: ignore[arg-type]
         return news
 
     def _requests_of(self, outputs: Sequence[StrategyOutput], now_ns: int) -> list[_Said]:

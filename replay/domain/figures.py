@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class RunFigures:
         for output in outputs:
             if type(output) is PlaceOrder:
                 self.counts["orders"] += 1
-            elif _is_trade(output):
+            elif type(output) is RecordRow and _is_trade(output):
                 self.trades.append(output.row)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:
@@ -95,8 +95,8 @@ class RunFigures:
         return sum(1 for trade in self.trades if trade["realizedPnl"] > 0)
 
 
-def _is_trade(output: ExecutionOutput) -> TypeGuard[RecordRow]:
-    return isinstance(output, RecordRow) and output.row.get("record") == "TRADE"
+def _is_trade(output: RecordRow) -> bool:
+    return output.row.get("record") == "TRADE"
 
 
 class DigestObserver:
@@ -120,7 +120,8 @@ class DigestObserver:
 
     def on_execution(self, outputs: Sequence[ExecutionOutput], now_ns: int) -> None:
         for output in outputs:
-            if type(output) not in _SAID_AGAIN or _is_trade(output):
+            said_again = type(output) in _SAID_AGAIN
+            if not said_again or (type(output) is RecordRow and _is_trade(output)):
                 self._digest.add_decision("EXECUTION", now_ns, output)
 
     def on_venue(self, update: VenueUpdate, now_ns: int) -> None:

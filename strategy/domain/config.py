@@ -204,10 +204,8 @@ class DecisionConfig(Struct, frozen=True, kw_only=True):
 
     def strategy_for(self, symbol: str) -> StrategyConfig:
         """The strategy section as it holds for `symbol`."""
-        own = self.symbols.get(symbol)
-        return self.strategy if own is None else own.strategy
+        return self.symbols[symbol].strategy if symbol in self.symbols else self.strategy
 
     def risk_for(self, symbol: str) -> RiskConfig:
         """The risk section as it holds for `symbol`: sizing, fees, caps of one position."""
-        own = self.symbols.get(symbol)
-        return self.risk if own is None else own.risk
+        return self.symbols[symbol].risk if symbol in self.symbols else self.risk
