@@ -139,7 +139,7 @@ def _worst(
         stop_ticks = plan.stop.price_ticks
         if distance_bps is not None:
             stop_ticks = stop_behind(average, distance_bps, plan.side)
-    unit = float(instrument.tick_size * instrument.qty_step) * lots
+    unit = instrument.tick_lot_usdt * lots
     notional = average * unit
     return Exposure(
         symbol=plan.symbol,

@@ -168,8 +168,7 @@ def _lots_within_notional(
         return order.qty_lots
     lot_usdt = float(instrument.notional(price, 1))
     # What was entered at rest must be closable by one market order.
-    largest = instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
-    return min(order.qty_lots, int(config.max_notional_usdt / lot_usdt), largest)
+    return min(order.qty_lots, int(config.max_notional_usdt / lot_usdt), instrument.most_lots)
 
 
 def _lots_on_trial(

@@ -51,9 +51,7 @@ def order_record(order: Order, instrument: Instrument, mode: str, ts_ns: int) ->
         "state": order.state.value,
         "filledQty": quantity(instrument, order.filled_lots),
         "avgFillPrice": price(instrument, order.average_ticks),
-        "notionalUsd": round(
-            reference * lots * float(instrument.tick_size * instrument.qty_step), 8
-        ),
+        "notionalUsd": round(reference * lots * instrument.tick_lot_usdt, 8),
         "mode": mode,
         "source": order.source,
         "lastError": order.last_error or None,

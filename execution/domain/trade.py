@@ -263,18 +263,18 @@ class ManagedTrade(msgspec.Struct, kw_only=True):
         """Net result of what was closed, all fees and funding so far paid; exact once the trade is flat."""
         if not self.exited_lots:
             return _NOTHING_USDT - self.costs_usdt if self.entered_lots else _NOTHING_USDT
-        unit = instrument.tick_size * instrument.qty_step * self.plan.side.sign
+        unit = instrument.tick_lot_value * self.plan.side.sign
         cost = Decimal(self.entry_tick_lots) * self.exited_lots / self.entered_lots
         return (self.exit_tick_lots - cost) * unit - self.costs_usdt
 
     def unrealized_usdt(self, instrument: Instrument, price_ticks: float) -> float:
         lots = self.entered_lots - self.exited_lots
-        unit = float(instrument.tick_size * instrument.qty_step)
+        unit = instrument.tick_lot_usdt
         return self.gain_ticks(price_ticks) * lots * unit
 
     def open_risk_usdt(self, instrument: Instrument, limits: RiskConfig) -> float:
         """Loss if the stop is hit now, exit fee and slippage included; negative: the stop is in profit."""
-        unit = float(instrument.tick_size * instrument.qty_step) * max(self.position_lots, 0)
+        unit = instrument.tick_lot_usdt * max(self.position_lots, 0)
         return loss_at_stop_usdt(
             self.average_entry_ticks, self.stop_ticks, unit, self.plan.side.sign, limits
         )

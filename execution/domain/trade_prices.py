@@ -63,7 +63,7 @@ def _break_even_is_due(trade: ManagedTrade) -> bool:
 def break_even_ticks(trade: ManagedTrade, scene: Scene) -> int:
     """Entry plus the entry fee paid, a taker exit fee and one tick, but always inside the first target."""
     entry, sign = trade.average_entry_ticks, trade.plan.side.sign
-    unit = float(scene.instrument.tick_size * scene.instrument.qty_step)
+    unit = scene.instrument.tick_lot_usdt
     paid = float(trade.entry_fees_usdt) / (unit * trade.entered_lots)
     level = entry + sign * (paid + entry * scene.config.taker_fee_bps / 1e4 + 1)
     # The hair keeps a level that is a whole tick from rounding to the next one.

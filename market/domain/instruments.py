@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 import msgspec
 
@@ -16,7 +17,7 @@ class BadQuantity(ValueError):
     """The caller must choose another quantity or price; the text says which rule it breaks."""
 
 
-class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
     """Trading rules of one USDT linear perpetual, as the venue states them.
 
     `tick_size` and `qty_step` are positive; the quantity limits are multiples of `qty_step`.
@@ -40,6 +41,31 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     base_coin: str
     quote_coin: str = "USDT"
     status: str = "Trading"
+
+    @cached_property
+    def tick_lot_value(self) -> Decimal:
+        """What one lot is worth per tick, quote coin."""
+        return self.tick_size * self.qty_step
+
+    @cached_property
+    def tick_lot_usdt(self) -> float:
+        """`tick_lot_value`, where floats are reckoned with."""
+        return float(self.tick_lot_value)
+
+    @cached_property
+    def most_lots(self) -> int:
+        """What an order may hold that must be closed by one at market."""
+        return self.qty_to_lots(min(self.max_qty, self.max_market_qty))
+
+    @cached_property
+    def _limits(self) -> tuple[int, int, int, int, int, int]:
+        """In ticks and lots: least and most lots, most at market; least and most ticks; least of both."""
+        step, tick = self.qty_step, self.tick_size
+        return (
+            _up(self.min_qty, step), _down(self.max_qty, step), _down(self.max_market_qty, step),
+            _up(self.min_price, tick), _down(self.max_price, tick),
+            _up(self.min_notional, self.tick_lot_value),
+        )  # fmt: skip
 
     def price_to_ticks(self, price: Decimal) -> int:
         """Whole ticks of an on-grid price; a price between ticks is an error, not a guess."""
@@ -103,6 +129,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
         The venue does not ask a reduce-only order for the minimum notional.
         """
+        least, most, most_at_market, lowest, highest, least_value = self._limits
+        if (
+            least <= lots <= (most_at_market if is_market else most)
+            and lowest <= ticks <= highest
+            and (reduce_only or ticks * lots >= least_value)
+        ):
+            return []
         reasons = []
         qty, price = self.qty_step * lots, self.tick_size * ticks
         limit = self.max_market_qty if is_market else self.max_qty
@@ -115,6 +148,16 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         if not reduce_only and qty * price < self.min_notional:
             reasons.append(f"notional {qty * price} below minimum {self.min_notional}")
         return reasons
+
+
+def _down(value: Decimal, unit: Decimal) -> int:
+    numerator, denominator = _ratio(value, unit)
+    return numerator // denominator
+
+
+def _up(value: Decimal, unit: Decimal) -> int:
+    numerator, denominator = _ratio(value, unit)
+    return -(-numerator // denominator)
 
 
 def _ratio(value: float | Decimal, unit: Decimal) -> tuple[int, int]:

@@ -207,7 +207,7 @@ def _worst_sizing(
 ) -> Sizing:
     """What the plan, as it is, holds and loses with every averaging order filled."""
     lots, average = worst_position(plan)
-    unit = float(instrument.tick_size * instrument.qty_step)
+    unit = instrument.tick_lot_usdt
     share = (plan.stop.distance_bps or 0.0) + risk.taker_fee_bps + risk.stop_slippage_bps
     notional = average * lots * unit
     return Sizing(

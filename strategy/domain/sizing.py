@@ -49,8 +49,7 @@ def size_entry(order: SizingInput, account: AccountRisk, config: RiskConfig) -> 
     dearest = max(order.entry_ticks, order.worst_entry_ticks or 0)
     price = float(instrument.ticks_to_price(dearest))
     lots = instrument.round_qty_down(max(0.0, caps[binding]) / price)
-    most = instrument.qty_to_lots(min(instrument.max_qty, instrument.max_market_qty))
-    lots = min(lots, most)
+    lots = min(lots, instrument.most_lots)
     refusals = instrument.refusals(order.entry_ticks, lots, is_market=False, reduce_only=False)
     if refusals:
         why = (f"size allowed by {binding} is too small for the venue", *refusals)

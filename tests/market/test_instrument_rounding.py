@@ -140,3 +140,26 @@ def test_a_price_computed_with_numpy_rounds_like_a_plain_one() -> None:
     rules = an_instrument()
 
     assert rules.round_price_down(np.float64(100.19)) == rules.round_price_down(100.19) == 1001
+
+
+@given(
+    rules=instruments(),
+    ticks=st.integers(0, 10**8),
+    lots=st.integers(0, 10**7),
+    is_market=st.booleans(),
+    reduce_only=st.booleans(),
+)
+def test_an_order_is_free_of_refusals_exactly_when_it_keeps_every_rule(
+    rules: Instrument, ticks: int, lots: int, is_market: bool, reduce_only: bool
+) -> None:
+    """Most orders keep them, which is seen in whole numbers; the rules themselves are decimals."""
+    qty, price = rules.qty_step * lots, rules.tick_size * ticks
+    keeps_all = (
+        rules.min_qty <= qty <= (rules.max_market_qty if is_market else rules.max_qty)
+        and rules.min_price <= price <= rules.max_price
+        and (reduce_only or qty * price >= rules.min_notional)
+    )
+
+    refusals = rules.refusals(ticks, lots, is_market=is_market, reduce_only=reduce_only)
+
+    assert keeps_all == (not refusals)
