@@ -176,16 +176,28 @@ def _dues_of(waiting: list[Markout]) -> _Dues:
     return _Dues(waiting, first_ns, min(last.values()))
 
 
+class _Configs(dict[str, QualityConfig]):
+    """By symbol; asked for once."""
+
+    def __init__(self, config_of: Callable[[str], QualityConfig]) -> None:
+        super().__init__()
+        self._config_of = config_of
+
+    def __missing__(self, symbol: str) -> QualityConfig:
+        config = self[symbol] = self._config_of(symbol)
+        return config
+
+
 class QualityTracker:
     """Follows orders; `take_finished` hands over those whose record is complete, in order."""
 
     def __init__(
         self, state_of: Callable[[], QualityState], config_of: Callable[[str], QualityConfig]
     ) -> None:
-        """The config is asked for anew each time (hot reload), the state by `forget_views` (restart)."""
+        """The config is asked for anew by `on_config` (hot reload), the state by `forget_views` (restart)."""
         self._state_of = state_of
         self.state = state_of()
-        self._config_of = config_of
+        self._configs = _Configs(config_of)
         self.finished: list[FollowedOrder] = []
         self._known_views: dict[str, _KnownView] = {}
         self._due_of: dict[str, _Dues] = {}  # each look at a frame asks for it
@@ -341,7 +353,7 @@ class QualityTracker:
         if not followed.outcome or followed.waiting:
             return
         del self.state.orders[followed.client_order_id]
-        config, symbol = self._config_of(followed.symbol), self._symbol(followed.symbol)
+        config, symbol = self._configs[followed.symbol], self._symbol(followed.symbol)
         symbol.on_order(
             followed.plan_id, followed.figures(), followed.filled_lots > 0, now_ns, config
         )
@@ -366,7 +378,7 @@ class QualityTracker:
             if order.plan_id == plan_id:
                 return
         self._forget_view(symbol)
-        known.on_records_complete(plan_id, now_ns, self._config_of(symbol))
+        known.on_records_complete(plan_id, now_ns, self._configs[symbol])
 
     def take_finished(self) -> list[FollowedOrder]:
         finished, self.finished = self.finished, []
@@ -382,10 +394,11 @@ class QualityTracker:
 
     def on_config(self, now_ns: int) -> None:
         """Other thresholds hold: what they forbid is blocked at once; a block runs its time."""
+        self._configs.clear()
         self._known_views.clear()
         self._may_have_news, self._next_change_ns = True, 0
         for name, symbol in self.state.symbols.items():
-            symbol.judge(now_ns, self._config_of(name))
+            symbol.judge(now_ns, self._configs[name])
 
     def refuses(self, symbol: str, now_ns: int) -> bool:
         """Whether a new entry on `symbol` is blocked now."""
@@ -401,14 +414,14 @@ class QualityTracker:
         """Size of an entry in % of what was asked: less than 100 on trial."""
         known = self.state.symbols.get(symbol)
         on_trial = known is not None and known.is_on_trial(now_ns)
-        return self._config_of(symbol).probation_qty_pct if on_trial else 100.0
+        return self._configs[symbol].probation_qty_pct if on_trial else 100.0
 
     def on_entry(self, symbol: str, plan_id: str, now_ns: int) -> None:
         """An entry on `symbol` was accepted."""
         known = self.state.symbols.get(symbol)
         if known is not None and known.state is not BlockState.OPEN:
             self._forget_view(symbol)
-            known.on_entry(plan_id, now_ns, self._config_of(symbol))
+            known.on_entry(plan_id, now_ns, self._configs[symbol])
 
     def forget_views(self) -> None:
         """The state is another one: nothing that was said or reckoned of the one before holds."""
@@ -445,15 +458,15 @@ class QualityTracker:
         if not self._may_have_news:
             return False
         told, symbols = self._told, self.state.symbols
-        self._may_have_news = len(told) != len(symbols) or any(
-            symbol.decided_by(now_ns, self._config_of(name)) != told.get(name)
-            for name, symbol in symbols.items()
-        )
+        self._may_have_news = len(told) != len(symbols)
+        for name, symbol in symbols.items():
+            if symbol.decided_by(now_ns, self._configs[name]) != told.get(name):
+                self._may_have_news = True
         return self._may_have_news
 
     def _view(self, name: str, symbol: SymbolQuality, now_ns: int) -> QualityView:
         """Asked for in every second, changed by news and rarely by time: made anew only then."""
-        known, config = self._known_views.get(name), self._config_of(name)
+        known, config = self._known_views.get(name), self._configs[name]
         if (
             known is None
             or known.symbol is not symbol

@@ -351,10 +351,11 @@ class TradeRunner:
         self._work.show_order(order, now)
 
     def _trade_of(self, order: Order) -> ManagedTrade | None:
-        trade = self._work.state.trades.get(order.symbol)
+        state = self._work.state
+        trade = state.trades.get(order.symbol)
         if trade is not None and trade.plan.plan_id == order.plan_id:
             return trade
-        return self._work.state.strays.get(order.plan_id)
+        return state.strays.get(order.plan_id) if state.strays else None
 
     def _take_up(self, order: Order, now: int) -> ManagedTrade | None:
         """A fill after the end of its trade: the trade goes on, to be closed.

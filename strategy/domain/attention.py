@@ -99,7 +99,7 @@ class Watch:
 
     def first(self, evaluations: Evaluations, start: int, *, telemetry: bool) -> int:
         """First row from `start` on that matters; the number of rows when there is none."""
-        return self._scan(evaluations, start, len(evaluations), telemetry)
+        return self._scan(evaluations, start, len(evaluations.out_i), telemetry)
 
     def matters(self, evaluations: Evaluations, row: int) -> bool:
         """Whether a row could change a decision, telemetry apart."""
