@@ -134,12 +134,25 @@ class SimulatedExchange:
         Returns (index of the next message, updates): a driver in event time delivers them before it
         shows the venue anything later. At the end the index is `stop` (default: the chunk's length).
         """
-        chunk, position, reports = self._usable(chunk), start, self._floor.reports
-        end = len(chunk) if stop is None else stop
+        chunk, position, floor = self._usable(chunk), start, self._floor
+        reports, end = floor.reports, len(chunk) if stop is None else stop
         while position < end:
-            position, has_seen = self._step(chunk, position, end)
+            if self._queues_are_older:
+                self._hand_over()
+            due_ns, memory = self._due_ns, floor.memory
+            if due_ns is None:
+                due_ns = self._next_due_ns()
+            position, memory.now_ns, matters = floor.market.books.run(
+                chunk, position, memory.now_ns, due_ns, end
+            )
+            floor.moment += 1
+            self._queues_are_newer = True
+            if matters:
+                self._on_message(chunk, position - 1)
+            elif position < end:
+                self._run_due(due_ns)
             if reports.waiting:
-                if has_seen:
+                if matters:
                     break
                 # heard of when the message arrives that lets this time pass
                 end = min(end, position + 1)
@@ -150,25 +163,6 @@ class SimulatedExchange:
         if self._writeable is None or self._writeable[0] is not chunk:
             self._writeable = (chunk, writeable(chunk))
         return self._writeable[1]
-
-    def _step(self, chunk: EventChunk, position: int, stop: int) -> tuple[int, bool]:
-        """Run to whatever comes first: a message that matters (True), a due instant, or `stop`."""
-        if self._queues_are_older:
-            self._hand_over()
-        floor, due_ns = self._floor, self._due_ns
-        memory = floor.memory
-        if due_ns is None:
-            due_ns = self._next_due_ns()
-        position, memory.now_ns, matters = floor.market.books.run(
-            chunk, position, memory.now_ns, due_ns, stop
-        )
-        floor.moment += 1
-        self._queues_are_newer = True
-        if matters:
-            self._on_message(chunk, position - 1)
-        elif position < stop:
-            self._run_due(due_ns)
-        return position, matters
 
     def advance(self, now_ns: int) -> list[VenueUpdate]:
         """Let what is due by `now_ns` take effect although the market is silent."""

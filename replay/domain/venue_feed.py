@@ -71,6 +71,8 @@ class VenueFeed:
             self.last_ns = core_ts_ns.item(reached - 1)
             if updates:
                 self.expect(updates, self.last_ns)
+            if reached == end:
+                return end < stop  # more news only fall due earlier
         return False
 
     def _show(self) -> None:
