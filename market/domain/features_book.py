@@ -144,12 +144,13 @@ def apply_level(
         run.capacity_evictions += 1
         return 0, 1
     behind = level_count(cells, block) - 1
-    rank = better_levels(cells, block, place, FLICKER_LEVELS)
     before = set_place(cells, block, place, lot)
-    # One branch for all that is asked of a shrinking level: each apart would be guessed wrong half the time.
-    is_near = (before > lot) & (rank < FLICKER_LEVELS)
-    if is_near & ((lot != 0) | (behind - rank >= inserted)):
-        return cancelled_lots(cells, block, key, before - lot, now), 0
+    if before > lot:
+        # A touch that left may have moved the ladder: nothing was better, and `place` may be another.
+        is_behind = touch_key(cells, block) > key
+        rank = better_levels(cells, block, place, FLICKER_LEVELS) if is_behind else 0
+        if (rank < FLICKER_LEVELS) & ((lot != 0) | (behind - rank >= inserted)):
+            return cancelled_lots(cells, block, key, before - lot, now), 0
     return 0, whole((before == 0) & (lot != 0))
 
 
