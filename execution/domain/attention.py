@@ -69,11 +69,11 @@ def has_room(work: Workspace) -> bool:
     if not held:
         return True
     book, limits, equity = work.state.book, work.limits, 0.0
-    prices = {trade.symbol: work.price_ticks(trade) for trade in held}
+    prices = {trade.plan.symbol: work.price_ticks(trade) for trade in held}
     if book.day_open_usdt is None or not all(prices.values()):
         return False
     for trade in trades:
-        equity += work.open_usdt(trade, prices.get(trade.symbol, 0.0))
+        equity += work.open_usdt(trade, prices.get(trade.plan.symbol, 0.0))
     equity += float(book.deposit_usdt + book.realized_usdt)
     loss_pct = min(limits.daily_loss_limit_pct, limits.daily_loss_close_pct)
     lowest = max(
@@ -85,9 +85,9 @@ def has_room(work: Workspace) -> bool:
     if not room_usdt > 0:
         return False
     for trade in held:
-        price = prices[trade.symbol]
-        width = room_usdt / (trade.position_lots * work.units_usdt[trade.symbol])
-        work.waits.bound(work.columns[trade.symbol], price - width, price + width)
+        price = prices[trade.plan.symbol]
+        width = room_usdt / (trade.position_lots * work.units_usdt[trade.plan.symbol])
+        work.waits.bound(work.columns[trade.plan.symbol], price - width, price + width)
     return True
 
 

@@ -220,7 +220,7 @@ class ExecutionCore:
         self._positions.on_time(now)
         for trade in (*state.trades.values(), *state.strays.values()):
             # A settled trade was managed at its own frame of this instant.
-            if trade.is_stray or self._work.settled.get(trade.symbol) != now:
+            if trade.is_stray or self._work.settled.get(trade.plan.symbol) != now:
                 self._trades.manage(trade, now)
         if now >= next_second_ns(state.last_snapshot_ns):
             state.last_snapshot_ns = now

@@ -32,7 +32,7 @@ class FrameRows:
         self.frames = frames
         self.words, self.floats = frame_words(frames)
         self.times: list[int] = self.words[:, _FIRST].tolist()
-        self._heads: list[int] = self.words[:, _HEAD].tolist()
+        self.heads: list[int] = self.words[:, _HEAD].tolist()
         self._bytes = self.words.data.cast("B") if len(self.words) else b""
         self.found = np.zeros(2, np.int64)
 
@@ -46,37 +46,27 @@ class FrameRows:
 
     def end_of_last_second(self, start: int, stop: int, due_ns: int) -> int:
         """The last of `ends_of_seconds`; 0 where there is none."""
-        times, is_boundary = self.times, self._is_boundary
+        times, heads = self.times, self.heads
         while start < stop and times[stop - 1] >= due_ns:
             second_ns = times[stop - 1] // _SECOND_NS * _SECOND_NS
             first = bisect_left(times, max(second_ns, due_ns), start, stop)
+            end = 0
             for row in range(first, stop):
-                if is_boundary(row):
-                    return self._end_of_instant(row, stop)
+                if heads[row] >> 16 & 0xFF == _BOUNDARY and (not end or times[row] == times[first]):
+                    end, first = row + 1, row
+                elif end:
+                    break  # only those that stand together are of one instant
+            if end:
+                return end
             stop = first
         return 0
-
-    def _is_boundary(self, row: int) -> bool:
-        return self._heads[row] >> 16 & 0xFF == _BOUNDARY
-
-    def _end_of_instant(self, row: int, stop: int) -> int:
-        """Behind the boundary frames that stand together with one."""
-        ts_ns = self.times[row]
-        while row < stop and self.times[row] == ts_ns and self._is_boundary(row):
-            row += 1
-        return row
 
     def last_boundary_ns(self, stop: int) -> int:
         """Core time of the last boundary frame before `stop`; 0 when there is none."""
         for row in range(stop - 1, -1, -1):
-            if self._is_boundary(row):
+            if self.heads[row] >> 16 & 0xFF == _BOUNDARY:
                 return self.times[row]
         return 0
-
-    def head(self, row: int) -> tuple[int, int]:
-        """(symbol, book state) of a row."""
-        head = self._heads[row]
-        return head & 0xFFFF, head >> 24 & 0xFF
 
     def quoted(self, row: int) -> tuple[int, int, int, float, float, float, float]:
         """(ts_ns, bid tick, ask tick, spread bps, mark price, funding rate, seconds to funding)."""
@@ -87,5 +77,5 @@ class FrameRows:
         rows: dict[int, int] = {}
         while stop > start and len(rows) < symbols:
             stop -= 1
-            rows.setdefault(self._heads[stop] & 0xFFFF, stop)
+            rows.setdefault(self.heads[stop] & 0xFFFF, stop)
         return list(rows.values())

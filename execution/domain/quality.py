@@ -408,7 +408,9 @@ class QualityTracker:
     def is_blocked(self, symbol: str, now_ns: int) -> bool:
         """Whether nothing may be added to a trade of `symbol`; a trial goes on with what it has begun."""
         known = self.state.symbols.get(symbol)
-        return known is not None and known.is_blocked(now_ns)
+        if known is None or known.state is not BlockState.BLOCKED:
+            return False
+        return known.is_blocked(now_ns)
 
     def entry_qty_pct(self, symbol: str, now_ns: int) -> float:
         """Size of an entry in % of what was asked: less than 100 on trial."""

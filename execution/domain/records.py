@@ -92,7 +92,7 @@ def position_record(
     return {
         "record": "POSITION",
         "timestamp": iso_ms(ts_ns),
-        "symbol": trade.symbol,
+        "symbol": trade.plan.symbol,
         "side": trade.plan.side.value,
         "qty": quantity(instrument, max(trade.position_lots, 0)),
         "avgEntry": price(instrument, trade.average_entry_ticks) if trade.entered_lots else None,
@@ -187,7 +187,7 @@ def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: 
         "record": "TRADE",
         "timestamp": iso_ms(ts_ns),
         "dateKey": utc_day(ts_ns),
-        "symbol": trade.symbol,
+        "symbol": trade.plan.symbol,
         "side": trade.plan.side.value,
         "entryPrice": price(instrument, entry),
         "closePrice": price(instrument, trade.average_exit_ticks),
@@ -216,7 +216,7 @@ def trade_record(trade: ManagedTrade, instrument: Instrument, mode: str, ts_ns: 
 def position_snapshot(trade: ManagedTrade, instrument: Instrument, unrealized_usdt: float) -> Row:
     """PositionSnapshot of phase 17 §3.1; the simulated venue has one position a symbol and no id for it."""
     return {
-        "symbol": trade.symbol,
+        "symbol": trade.plan.symbol,
         "side": trade.plan.side.value,
         "entryPrice": price(instrument, trade.average_entry_ticks),
         "qty": quantity(instrument, trade.position_lots),
@@ -246,7 +246,7 @@ def tpsl_record(trade: ManagedTrade, orders: Mapping[str, Order], instrument: In
     stop = orders.get(trade.orders.get(STOP, ""))
     return {
         "planId": trade.plan.plan_id,
-        "symbol": trade.symbol,
+        "symbol": trade.plan.symbol,
         "side": trade.plan.side.value,
         "qty": quantity(instrument, trade.position_lots),
         "avgEntry": price(instrument, trade.average_entry_ticks),

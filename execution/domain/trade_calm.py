@@ -169,7 +169,7 @@ def _may_grow(trade: ManagedTrade, entry: Order | None) -> bool:
 
 def _awaits_the_book(trade: ManagedTrade, scene: Scene, *, may_grow: bool) -> bool:
     """Something was held back at the last look, and may be made up for at any frame."""
-    if may_grow and not scene.may_add:
+    if may_grow and scene.no_adding:
         return True
     has_trailing = trade.plan.trailing is not None and trade.entered_lots > trade.exited_lots
     touch = scene.touch

@@ -155,7 +155,7 @@ class TradeRunner:
         self._state_news(trade, order, now, fill)
         if is_first and order.leg == ENTRY and not trade.is_stray:
             self._work.event(
-                EventType.EXECUTION_POSITION_OPENED, trade.symbol, now, "", trade, order
+                EventType.EXECUTION_POSITION_OPENED, trade.plan.symbol, now, "", trade, order
             )
         self.manage(trade, now)
 
@@ -209,7 +209,7 @@ class TradeRunner:
 
     def use_leverage(self, trade: ManagedTrade, now: int) -> None:
         """Tell the venue the leverage of the plan, if it is another than it was told last."""
-        state, symbol, leverage = self._work.state, trade.symbol, trade.plan.leverage
+        state, symbol, leverage = self._work.state, trade.plan.symbol, trade.plan.leverage
         if state.leverage.get(symbol) == leverage:
             return
         state.leverage[symbol] = leverage
@@ -258,7 +258,9 @@ class TradeRunner:
     def undo(self, trade: ManagedTrade, fill: OrderFilled, now: int) -> None:
         """Take up a fill that nobody expected, and close what it opened."""
         self._work.alert(
-            trade.symbol, f"{trade.entry_reason}, {fill.qty_lots} lots: it is closed again", now
+            trade.plan.symbol,
+            f"{trade.entry_reason}, {fill.qty_lots} lots: it is closed again",
+            now,
         )
         self._work.state.strays[trade.plan.plan_id] = trade
         trade.on_fill(ENTRY, fill)
@@ -270,7 +272,7 @@ class TradeRunner:
         scene = work.scene(trade, now)
         actions = plan_actions(trade, scene)
         for text in scene.alerts:
-            work.alert(trade.symbol, text, now, trade)
+            work.alert(trade.plan.symbol, text, now, trade)
         for action in actions:
             self.do(trade, action, now)
         if not trade.is_stray:  # a stray says nothing of when the symbol's own trade was looked at
@@ -416,7 +418,7 @@ class TradeRunner:
             work.show_order(order, now)
 
     def _finish(self, trade: ManagedTrade, now: int) -> None:
-        state, symbol = self._work.state, trade.symbol
+        state, symbol = self._work.state, trade.plan.symbol
         if trade.is_stray:
             state.strays.pop(trade.plan.plan_id, None)
         else:
@@ -464,7 +466,9 @@ class TradeRunner:
         if order.leg == ENTRY and order.last_error == "" and trade.plan_end_reason:
             order.last_error = trade.plan_end_reason
         reason = trade.plan_end_reason if order.leg == ENTRY else ""
-        self._work.event(kind, trade.symbol, now, reason or order.last_error, trade, order, fill)
+        self._work.event(
+            kind, trade.plan.symbol, now, reason or order.last_error, trade, order, fill
+        )
 
     def _show_position(self, trade: ManagedTrade, now: int) -> None:
         """A row when anything in it has changed; whether it has is far cheaper to see than the row."""
@@ -486,7 +490,7 @@ class TradeRunner:
                 for leg in map(tp_leg, range(1, len(trade.plan.take_profits) + 1))
             ),
         )
-        if self._work.shown.get(trade.symbol) != face:
-            self._work.shown[trade.symbol] = face
-            instrument = self._work.instruments[trade.symbol]
+        if self._work.shown.get(trade.plan.symbol) != face:
+            self._work.shown[trade.plan.symbol] = face
+            instrument = self._work.instruments[trade.plan.symbol]
             self._work.news.append(RecordRow(position_record(trade, orders, instrument, now)))

@@ -89,7 +89,7 @@ class Views:
 
     def _unrealized_usdt(self, trade: ManagedTrade) -> float:
         price_ticks = self._work.price_ticks(trade) or trade.average_entry_ticks
-        return trade.unrealized_usdt(self._work.instruments[trade.symbol], price_ticks)
+        return trade.unrealized_usdt(self._work.instruments[trade.plan.symbol], price_ticks)
 
     def open_order_rows(self, now_ns: int) -> list[Row]:
         """Every live order as an ORDER row."""
@@ -97,17 +97,17 @@ class Views:
         return [self._work.order_row(order, now_ns) for order in live]
 
     def _position_view(self, trade: ManagedTrade) -> PositionView:
-        instrument, entry = self._work.instruments[trade.symbol], trade.average_entry_ticks
+        instrument, entry = self._work.instruments[trade.plan.symbol], trade.average_entry_ticks
         stop = trade.order_of(STOP, self._work.state.orders)
         return PositionView(
-            symbol=trade.symbol,
+            symbol=trade.plan.symbol,
             side=trade.plan.side,
             qty_lots=trade.position_lots,
             avg_entry_ticks=entry,
             plan_id=trade.plan.plan_id,
             request_id=trade.request_id,
             stop_ticks=stop.trigger_ticks if stop else None,
-            open_risk=trade.open_risk_usdt(instrument, self._work.limits_for(trade.symbol)),
+            open_risk=trade.open_risk_usdt(instrument, self._work.limits_for(trade.plan.symbol)),
             unrealized_pnl=self._unrealized_usdt(trade),
             opened_ts_ns=trade.opened_ts_ns,
             mfe_bps=max(trade.gain_ticks(trade.best_ticks), 0.0) / entry * 1e4,

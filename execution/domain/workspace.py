@@ -151,7 +151,7 @@ class Workspace:
 
     def _others_lots(self, trade: ManagedTrade) -> int:
         own_lots = trade.position_lots * trade.plan.side.sign
-        return self.signed_position(trade.symbol) - own_lots
+        return self.signed_position(trade.plan.symbol) - own_lots
 
     def _why_no_adding(self, symbol: str, now_ns: int) -> str:
         """What the guards would refuse any entry for, whatever its size; empty when nothing."""
@@ -205,7 +205,8 @@ class Workspace:
 
     def quote(self, rows: FrameRows, row: int) -> Quote:
         """Take the quote of one frame."""
-        column, book_state = rows.head(row)
+        head = rows.heads[row]
+        column = head & 0xFFFF
         ts_ns, bid, ask, spread, mark, rate, to_funding = rows.quoted(row)
         symbol = self._names[column]
         quote = self.quotes[symbol] = Quote(
@@ -213,7 +214,7 @@ class Workspace:
             ts_ns=ts_ns,
             bid_ticks=bid,
             ask_ticks=ask,
-            book_state=book_state,
+            book_state=head >> 24 & 0xFF,
             spread_bps=spread,
             mark_ticks=mark / self.tick_sizes[column] if mark == mark else None,
             funding_rate=rate,
@@ -223,9 +224,6 @@ class Workspace:
 
     def quotes_of(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take the last frame of each symbol."""
-        if stop - start == 1 or self._is_alone:
-            self.quote(rows, stop - 1)
-            return
         for row in rows.last_of_each(start, stop, len(self._names)):
             self.quote(rows, row)
 
@@ -233,8 +231,12 @@ class Workspace:
         """Frames that need no look leave how far the price went, and from `unquoted` on their last quotes."""
         if unquoted >= stop:
             return
-        self.mark_out(rows, start, stop)
-        self.quotes_of(rows, unquoted, stop)
+        if self.quality.state.markouts:
+            self.mark_out(rows, start, stop)
+        if self._is_alone:
+            self.quote(rows, stop - 1)
+        else:
+            self.quotes_of(rows, unquoted, stop)
         for trade in self.state.trades.values():
             if trade.entered_lots > trade.exited_lots:
                 note_extremes(trade, rows, start, stop, self.columns[trade.plan.symbol])
@@ -278,8 +280,8 @@ class Workspace:
     def _prices_at(
         self, trade: ManagedTrade, rows: FrameRows, start: int, ends: NDArray[np.int64]
     ) -> list[float]:
-        column, prices = self.columns[trade.symbol], np.zeros(len(ends))
-        quote = self.quotes.get(trade.symbol)
+        column, prices = self.columns[trade.plan.symbol], np.zeros(len(ends))
+        quote = self.quotes.get(trade.plan.symbol)
         price = 0.0 if quote is None else quote.price_ticks
         prices_at(
             rows.words, rows.floats, start, ends, column, self.tick_sizes[column],
@@ -290,18 +292,16 @@ class Workspace:
 
     def price_ticks(self, trade: ManagedTrade) -> float:
         """What a trade is valued at now; 0 = no price was ever known."""
-        quote = self.quotes.get(trade.symbol)
+        quote = self.quotes.get(trade.plan.symbol)
         return (0.0 if quote is None else quote.price_ticks) or trade.valued_ticks
 
     def open_usdt(self, trade: ManagedTrade, price_ticks: float) -> float:
         """Net result so far of an open trade, what it would be worth at a price included."""
-        return open_result_usdt(trade, price_ticks, self.instruments[trade.symbol])[0]
+        return open_result_usdt(trade, price_ticks, self.instruments[trade.plan.symbol])[0]
 
     def mark_out(self, rows: FrameRows, start: int, stop: int) -> None:
         """Take from frames, in order of emission, the mids that past fills wait for."""
         quality = self.quality
-        if not quality.state.markouts:
-            return
         while start < stop and (due_ns := quality.first_due_ns) <= rows.times[stop - 1]:
             start = bisect_left(rows.times, due_ns, start, stop)
             quality.on_quote(self.quote(rows, start))
