@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -122,10 +123,14 @@ def test_a_backtest_is_the_replay_and_each_one_is_another_trial(
 def worker(valkey: str, settings: Any) -> Iterator[None]:
     """A real Celery worker on the real bus, as run_worker starts it: threads in a process with Django."""
     del valkey
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
     with start_worker(
         current_app, pool="threads", concurrency=1, perform_ping_check=False, shutdown_timeout=30
     ):
         yield
+    root.level, root.handlers[:] = before  # Celery takes the root logger for its own
+    root.manager._clear_cache()
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # by Celery
