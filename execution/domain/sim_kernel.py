@@ -91,13 +91,13 @@ def _note_changes(
     first: int,
     last: int,
     cells: Cells,
-    facts: Cells,
     marks: Cells,
     counts: Cells,
 ) -> None:
     """A level that left, or comes to show another size, is all there again.
 
-    A snapshot leaves those marks that it repeats, if the book before it was known.
+    A snapshot leaves those marks that it repeats, also behind a gap: that the level was gone meanwhile is
+    not known, and nothing is sold twice on a guess.
     """
     for m in range(counts[C_MARKS] - 1, -1, -1):
         if marks[m, M_SYMBOL] != symbol:
@@ -109,9 +109,7 @@ def _note_changes(
                 stays = lot[k] == marks[m, M_SHOWN]
                 if not stays:
                     break
-        if kind == _SNAPSHOT:
-            stays = stays and facts[symbol, TRUSTED] == 1
-        elif kind == _BBO:
+        if kind == _BBO:
             block = side_block(symbol, marks[m, M_SIDE])
             stays = stays and lots_at(cells, block, marks[m, M_KEY]) != 0
         if not stays:
@@ -203,9 +201,7 @@ def _update_book(
     if kind != _DELTA:
         _make_way(kind, symbol, side, tick, lot, first, last, cells, facts)
     if counts[C_MARKS] > 0:
-        _note_changes(
-            kind, symbol, side, tick, lot, first, last, cells, facts, marks, counts
-        )  # fmt: skip
+        _note_changes(kind, symbol, side, tick, lot, first, last, cells, marks, counts)
     _enter_levels(kind, symbol, side, tick, lot, first, last, cells)
     if kind != _DELTA:
         _note_book(kind, symbol, last - first, facts)
