@@ -1,8 +1,9 @@
 """`python -m tests.bench [name …]`: run the benchmarks, print a table, write data/bench/latest.json.
 
-A benchmark is a module `tests/bench/bench_<name>.py` with `run() -> list[Result]`. It raises when its
-own output is wrong: a fast wrong answer is no figure. One with a constant ON_REQUEST, the name of a variable,
-takes long: without names it runs only where that variable is set.
+A benchmark is a module `tests/bench/bench_<name>.py` with `run() -> list[Result]`. It raises AssertionError
+when its own output is wrong: a fast wrong answer is no figure. The others still run, and the exit code is 1.
+One with a constant ON_REQUEST, the name of a variable, takes long: without names it runs only where that
+variable is set.
 """
 
 from __future__ import annotations
@@ -33,16 +34,21 @@ def main(chosen: list[str]) -> int:
         print(f"unknown benchmark {', '.join(unknown)}; there are: {', '.join(available())}")
         return 2
     results: list[Result] = []
+    failures: list[str] = []
     for name in chosen or available():
         benchmark = import_module(f"tests.bench.{PREFIX}{name}")
         if not chosen and not _is_wanted(benchmark):
             print(f"leaving out {name}: name it, or set {benchmark.ON_REQUEST}", flush=True)
             continue
         print(f"running {name} ...", flush=True)
-        results += benchmark.run()
+        try:
+            results += benchmark.run()
+        except AssertionError as error:
+            failures.append(f"{name} failed: {error}")
     print(table(results))
+    print(*failures, sep="\n", file=sys.stderr)
     write_latest(results)
-    return 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from market.services.core_clock import CoreClock
 from market.services.hub import MarketHub
 from market.services.recorder import MarketRecorder
 from tests.bench.market_load import symbols_of
+from tests.bench.peak_memory import peak_mb
 from tests.bench.result import Result
 from tests.bench.stream import bench_instrument
 
@@ -209,7 +209,7 @@ async def _feed(stages: int, port: int, folder: Path, seconds: float) -> Measure
         rate=frames / elapsed,
         cpu_us=cpu / max(1, frames) * 1e6,
         frames=frames,
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_rss_mb=peak_mb(),
         lags_ms=probe.lags_ms,
         dropped=dropped,
     )

@@ -7,13 +7,13 @@ per million messages of each stretch between the marks, the peak of resident mem
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 
 from replay.domain.digest import RunDigest
 from replay.domain.figures import DigestObserver, RunFigures
 from replay.domain.pipeline import Pipeline
+from tests.bench.peak_memory import peak_mb
 from tests.bench.replay_load import CASES, EXECUTION, HOUR_MESSAGES, long_market
 from tests.bench.stream import bench_instrument, bench_stream
 
@@ -36,9 +36,8 @@ def main(case: str, marks: list[int]) -> None:
         if not rest and millions in marks:
             stretches[f"{before}..{millions}"] = seconds / (millions - before)
             seconds, before = 0.0, millions
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({
-        "secondsPerMillion": stretches, "peakMb": round(peak_mb, 1),
+        "secondsPerMillion": stretches, "peakMb": round(peak_mb(), 1),
         "messages": pipeline.messages, "trades": len(figures.trades),
     }))  # fmt: skip
 

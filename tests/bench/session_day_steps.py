@@ -18,6 +18,7 @@ from replay.adapters.session_store import SessionStore
 from replay.domain.sessions import BuildReplayOptions, SessionFacts
 from replay.services.run import ReplayOptions, run_replay
 from replay.services.session_build import build_session
+from tests.bench.peak_memory import peak_mb
 from tests.bench.replay_load import DECISION, EXECUTION
 from tests.bench.session_load import DAY_START_NS, HOUR_NS, symbols_of
 
@@ -53,7 +54,7 @@ def main(step: str, data_dir: str, session_id: str, symbols: int, only: list[str
     found |= {
         "cpuS": round(used.ru_utime + used.ru_stime, 2),
         "wallS": round(time.perf_counter() - began, 2),
-        "peakMb": round(used.ru_maxrss / 1024, 1),
+        "peakMb": round(peak_mb(), 1),
         "majorFaults": used.ru_majflt,
     }
     print(json.dumps(found))
