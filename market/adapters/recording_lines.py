@@ -20,6 +20,7 @@ from market.adapters.recording_files import open_lines
 from market.domain.events import EventChunk
 from market.domain.grid import MAX_UNITS, fraction_of_ten
 from market.domain.instruments import Instrument
+from market.domain.line_scanning import NEWLINE
 from market.domain.raw_events import RawFile
 from market.domain.raw_line_parser import (
     BOOK_FILE,
@@ -140,7 +141,7 @@ class BlockReader:
                                 errno.EFBIG, f"a line of more than {_LONGEST_LINE} bytes", path
                             )
                         if stop:
-                            read.rows += memory.count(b"\n", 0, stop)
+                            read.rows += int(np.count_nonzero(text[:stop] == NEWLINE))
                             yield LineBlock(text, stop)
             finally:
                 if self._on_file is not None:
